@@ -1,0 +1,44 @@
+// What can go wrong, by name; and what the command line's exit codes mean.
+#pragma once
+
+#include <boost/system/error_code.hpp>
+#include <boost/system/error_condition.hpp>
+
+namespace supervisor {
+
+/// Errors of the library itself; errors of the kernel stay errno in the system category.
+enum class errc {
+  no_such_pool = 1,      ///< no pool has that name
+  no_such_slot,          ///< the pool has no slot of that number
+  no_such_function,      ///< the program registered no worker function of that name
+  pool_closed,           ///< the pool is stopping or has stopped
+  rolled_back,           ///< a rollout failed; the old generation serves
+  superseded,            ///< another command changed what this one waited for
+  invalid_argument,      ///< a value out of range; the message names it
+  threads_in_mold_role,  ///< the program had threads when it was to become a mold
+  mold_unavailable,      ///< the mold died or refused, and no replacement has started yet
+  already_running,       ///< another master holds the control socket
+};
+
+const boost::system::error_category& supervisor_category() noexcept;
+boost::system::error_code make_error_code(errc) noexcept;
+
+/// Exit codes of `prefork` and of every program under supervisor::run.
+namespace exit_code {
+inline constexpr int ok = 0;
+inline constexpr int failed = 1;       ///< something went wrong that no other code names
+inline constexpr int usage = 2;        ///< command line or configuration
+inline constexpr int not_running = 3;  ///< no master answers on the control socket
+inline constexpr int no_such_pool = 4;
+inline constexpr int degraded = 5;  ///< settled, but not every wanted worker is ready
+inline constexpr int timed_out = 6;
+inline constexpr int unreachable = 7;  ///< a master is there but does not answer
+inline constexpr int denied = 8;       ///< no permission
+inline constexpr int rolled_back = 9;
+inline constexpr int conflict = 10;  ///< in use, or superseded
+}  // namespace exit_code
+
+}  // namespace supervisor
+
+template <>
+struct boost::system::is_error_code_enum<supervisor::errc> : std::true_type {};

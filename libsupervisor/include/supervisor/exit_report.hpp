@@ -1,0 +1,89 @@
+// How a process ended, and why.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+/// How a process ended, as waitid(2) tells it: `exit 9` is not `SIGKILL`.
+/// `lost` is when somebody else in the program took the status (waitpid(-1), SIGCHLD ignored).
+class exit_status {
+ public:
+  enum class kind : std::uint8_t { exited, signalled, lost };
+
+  exit_status() = default;
+  static exit_status exited(int code) { return {kind::exited, code, false}; }
+  static exit_status signalled(int number, bool core = false) {
+    return {kind::signalled, number, core};
+  }
+  static exit_status lost() { return {}; }
+
+  kind how() const noexcept { return kind_; }
+  bool success() const noexcept { return kind_ == kind::exited && value_ == 0; }
+  /// The exit code, where the process exited.
+  std::optional<int> code() const noexcept;
+  /// The signal, where one ended it.
+  std::optional<int> signal() const noexcept;
+  bool core_dumped() const noexcept { return core_; }
+  /// "exit 70", "SIGKILL", "SIGSEGV (core dumped)", "status lost".
+  std::string str() const;
+
+  friend bool operator==(const exit_status&, const exit_status&) = default;
+
+ private:
+  exit_status(kind k, int value, bool core) : kind_(k), core_(core), value_(value) {}
+
+  kind kind_ = kind::lost;
+  bool core_ = false;
+  int value_ = 0;
+};
+
+/// Why a process is gone: what the supervisor knows beyond the status.
+enum class exit_cause : std::uint8_t {
+  none,            ///< it lives
+  finished,        ///< it left by itself with exit 0
+  crash,           ///< it left by itself otherwise: a code, or a signal of its own doing
+  boot_timeout,    ///< not ready within the boot deadline
+  launch_failure,  ///< it never ran: see launch_error
+  recycled,        ///< ended to be replaced by a fresh one (prefork restart SLOT)
+  scaled_down,     ///< the pool shrank
+  replaced,        ///< a rollout put a new generation in its place
+  stopped,         ///< its pool was stopped
+  hang,            ///< it did not answer, and was ended
+  out_of_memory,   ///< the kernel ended it for memory
+  killed,          ///< a stranger's signal (TERM, KILL and the like that we did not send)
+  lost,            ///< status unknown
+};
+std::string_view to_string(exit_cause) noexcept;
+std::optional<exit_cause> parse_exit_cause(std::string_view) noexcept;
+
+/// Why a process could not be started.
+struct launch_error {
+  std::string stage;  ///< "clone", "chdir", "setuid", "stdio", "exec", "mold", ...
+  int error = 0;      ///< errno
+  std::string what;   ///< what it was about: a path, a user, a limit
+  /// "exec /usr/bin/nope: No such file or directory"
+  std::string str() const;
+};
+
+/// Everything known about a process that is gone; complete once it is reaped and its last output
+/// was collected (or the deadline for that passed).
+struct exit_report {
+  pid_t pid = -1;
+  exit_status status;
+  std::optional<launch_error> launch;  ///< set when it never ran
+  duration uptime{};
+  duration user_time{};    ///< CPU seconds in user mode
+  duration system_time{};  ///< CPU seconds in the kernel
+  std::int64_t max_rss_kib = 0;
+  std::string last_output;  ///< the last lines it wrote, at most 4 KiB
+};
+
+}  // namespace supervisor

@@ -1,0 +1,135 @@
+// The causal event log: every transition, when, of what, and because of which event.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "supervisor/exit_report.hpp"
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+enum class severity : std::uint8_t { debug, info, notice, warning, error };
+std::string_view to_string(severity) noexcept;
+std::optional<severity> parse_severity(std::string_view) noexcept;
+
+/// What happened. In brackets the fields of `event` that carry it beside its subject.
+/// The state of a pool is the fold of its events (apply() in src/supervision/state.hpp).
+enum class event_kind : std::uint8_t {
+  supervisor_started,   ///< [text: name and version]
+  supervisor_stopping,  ///< [text: why]
+  supervisor_stopped,   ///< [count: exit code]
+  listener_opened,      ///< [text: name=address]
+  signal_received,      ///< [count, number: signal, text: name and sender]
+  signal_unhandled,     ///< [number, text]
+  handler_failed,       ///< [number, text: what the exception says]
+  command_received,     ///< a control command [text: verb, arguments, who]
+  pool_opened,          ///< [count: target, generation, text: what its workers are]
+  pool_resized,         ///< [count: new target]
+  pool_drained,         ///< all workers are to leave, the pool stays (WINCH)
+  pool_resumed,         ///< the end of that
+  pool_stopping,        ///< [count: 1 = quick]
+  pool_stopped,         ///< nothing of it is left
+  rollout_started,      ///< [generation: the new one]
+  program_opened,       ///< the new generation's program is there (its mold is up) [generation]
+  rollout_committed,    ///< [generation]
+  rollout_failed,       ///< [generation: the one given up, text: why]
+  slot_added,           ///< [generation; number = the slot this one replaces, by id, or 0]
+  slot_retiring,        ///< to leave for good [exit_cause]
+  slot_removed,
+  worker_launched,  ///< the host was asked for a child [child]
+  worker_started,   ///< it exists [pid]
+  worker_ready,
+  worker_status,     ///< STATUS= of sd_notify [text]
+  worker_stopping,   ///< its stop ladder begins [exit_cause, number: signal, deadline]
+  worker_escalated,  ///< the ladder's next step [count: step, number: signal, deadline]
+  worker_exited,     ///< [exit: status, exit_cause, count: failures in a row, deadline: next start
+                     ///< or never, launch: set when it never ran]
+  worker_reported,   ///< it is reaped [report]
+  mold_started,      ///< [pid, generation]
+  mold_exited,       ///< [exit, generation, text]
+  output_dropped,    ///< lines that could not be written on [count]
+  note,              ///< a policy's own words [text]
+};
+/// "worker.ready", "pool.resized", ...
+std::string_view to_string(event_kind) noexcept;
+severity severity_of(const struct event&) noexcept;
+
+/// One event. Fields that its kind does not use keep their defaults.
+struct event {
+  explicit event(event_kind k) : kind(k) {}
+
+  std::uint64_t id = 0;     ///< counted from 1, set by the journal
+  std::uint64_t cause = 0;  ///< id of the event that led to this one; 0: none, it came from outside
+  time_point at{};          ///< set by the journal
+  wall_time wall{};         ///< set by the journal
+  event_kind kind;
+
+  // The subject: whom it happened to.
+  std::string pool;
+  std::uint64_t slot_id = 0;  ///< never reused within a pool; 0: the event is not a slot's
+  unsigned slot = 0;          ///< the slot's number
+  std::uint64_t generation = 0;
+  std::uint64_t child = 0;  ///< the host's id of the child
+  pid_t pid = 0;
+
+  // What happened.
+  std::int64_t count = 0;
+  std::int64_t number = 0;
+  time_point deadline = never;
+  exit_cause why = exit_cause::none;
+  exit_status exit;
+  std::optional<launch_error> launch;
+  std::shared_ptr<const exit_report> report;
+  std::string text;
+};
+
+/// One line for people: "web.0 gen 1 pid 4711 exited: SIGKILL, killed; next start at once".
+std::string describe(const event&, time_point now);
+
+/// Gives each event its id and time and hands it to every sink, in order, at once.
+/// Keeps nothing itself. Single-threaded.
+class journal {
+ public:
+  using clock = std::function<std::pair<time_point, wall_time>()>;
+  using sink = std::function<void(const event&)>;
+  explicit journal(clock);
+
+  /// Records `e`; where e.cause is 0 the ambient cause is taken. Returns its id.
+  std::uint64_t record(event e);
+  /// Sinks live as long as what subscribe returns.
+  [[nodiscard]] std::shared_ptr<void> subscribe(sink);
+
+  /// While it lives, events without a cause of their own get `cause`. For the part of a coroutine
+  /// up to its first suspension; never held across one.
+  class because {
+   public:
+    because(journal& j, std::uint64_t cause) : journal_(j), before_(j.ambient_) {
+      j.ambient_ = cause;
+    }
+    ~because() { journal_.ambient_ = before_; }
+    because(const because&) = delete;
+
+   private:
+    journal& journal_;
+    std::uint64_t before_;
+  };
+  std::uint64_t ambient() const noexcept { return ambient_; }
+
+ private:
+  clock clock_;
+  std::uint64_t last_ = 0;
+  std::uint64_t ambient_ = 0;
+  std::uint64_t next_sink_ = 0;
+  std::shared_ptr<std::map<std::uint64_t, sink>> sinks_;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,31 @@
+// The bundled policy: a prefork master, driven by signals.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "supervisor/run.hpp"
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+struct prefork_options {
+  prefork_options() = default;
+  unsigned workers = 2;
+  std::vector<listener_spec> listeners;
+  duration drain_delay{};  ///< after TERM, serve on for this long before workers are told to leave
+  /// Called once the first workers are wanted; for a demo's greeting.
+  std::function<void(supervisor&)> started;
+};
+
+/// Keeps `options.workers` workers of `what` in a pool named `name`, and obeys the signals of
+/// doc/signals.md. Returns the exit code.
+boost::asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
+                                    prefork_options options);
+
+/// The one-call door: a prefork service of one worker function, on 127.0.0.1:8080 unless options
+/// say otherwise.
+int main(int argc, char** argv, worker_function serve, prefork_options options = {},
+         run_options run = {});
+
+}  // namespace supervisor

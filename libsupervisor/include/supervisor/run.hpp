@@ -1,0 +1,43 @@
+// From main() to a running policy.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "supervisor/journal.hpp"
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+/// How the log is written; it is a sink of the journal.
+struct log_options {
+  severity level = severity::info;
+  bool json = false;  ///< JSON lines instead of text
+  std::string file;   ///< appended to, reopened on USR1; empty: stderr
+};
+
+struct run_options {
+  std::string name;     ///< of this master; empty: the program's file name
+  std::string control;  ///< path of the control socket; empty: none
+  std::string pidfile;  ///< written when the policy runs, removed at the end; empty: none
+  log_options log;
+};
+
+/// Where the control socket of the master `name` is by default: below XDG_RUNTIME_DIR, else
+/// /run/prefork.
+std::string default_control_path(std::string_view name);
+
+/// Takes the mold's role if this process was started for it, and returns its exit code; must be the
+/// first thing in main(), before any thread, io_context or file is made. Empty in any other
+/// process.
+std::optional<int> mold_role(int argc, char** argv, std::span<const worker_function> functions);
+
+/// Runs `decide` as the supervisor of this process until it returns; its value is the exit code.
+/// Takes the mold's role where this process was started for it. What the policy leaves running is
+/// stopped by the ladder and joined. An exception that leaves the policy is logged: exit code 1.
+int run(int argc, char** argv, const policy& decide, std::vector<worker_function> functions = {},
+        run_options options = {});
+
+}  // namespace supervisor

@@ -1,0 +1,153 @@
+// Signals as coroutine handlers.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <csignal>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace supervisor {
+
+/// "SIGTERM", "SIGRTMIN+1"; "signal 99" for what has no name.
+std::string signal_name(int number);
+/// The number of "TERM", "SIGTERM", "term", "RTMIN+1", "15"; nothing where there is none.
+std::optional<int> signal_number(std::string_view name) noexcept;
+
+/// One delivery of a signal, or several that came together (`count`).
+struct signal_event {
+  int number = 0;
+  std::uint64_t count =
+      1;             ///< deliveries this stands for; the kernel itself merges standard signals
+  int code = 0;      ///< si_code: SI_USER, SI_QUEUE, SI_KERNEL, ...
+  pid_t sender = 0;  ///< 0 where the kernel sent it
+  uid_t uid = 0;
+  int value = 0;  ///< sigqueue(3)'s value; summed over `count` deliveries of a real-time signal
+  std::uint64_t cause = 0;  ///< id of the journal event that recorded it; 0 where none did
+};
+
+/// What happens when a signal comes while its handler still runs.
+enum class delivery : std::uint8_t {
+  coalesce,   ///< one runs, one is remembered; the remembered one carries the count (default)
+  queue,      ///< every delivery is handled, one after the other
+  interrupt,  ///< the running handler is cancelled and awaited, then the new one starts
+};
+
+using signal_handler = std::function<boost::asio::awaitable<void>(signal_event)>;
+
+/// Where signals come from: the kernel (kernel_signals) or a simulation. Single-threaded use.
+class signal_feed {
+ public:
+  virtual ~signal_feed() = default;
+  /// From now on deliveries of `number` are kept for take(), instead of what happened before.
+  /// Throws system_error where the kernel refuses (SIGKILL, a bad number).
+  virtual void watch(int number) = 0;
+  /// The end of watch(): what was there before us is restored.
+  virtual void unwatch(int number) = 0;
+  /// What came since the last call, one event a signal number (a real-time signal: one a delivery).
+  virtual std::vector<signal_event> take() = 0;
+  /// `ready` is called from the loop when take() has something; an edge, it may come without cause.
+  virtual void on_ready(std::function<void()> ready) = 0;
+};
+
+/// The real source, on one asio::signal_set: SA_SIGINFO over Asio's handler keeps exact counts and
+/// the senders, because Asio's completions are edges only (they coalesce, and its pipe is bounded).
+std::unique_ptr<signal_feed> kernel_signals(boost::asio::any_io_executor);
+
+/// Handlers by signal, as a policy writes them down; given to supervisor::serve().
+class handlers {
+ public:
+  struct entry {
+    int number;
+    signal_handler handler;
+    delivery mode;
+  };
+  handlers& operator()(int number, signal_handler handler, delivery mode = delivery::coalesce);
+  const std::vector<entry>& entries() const noexcept { return entries_; }
+
+ private:
+  std::vector<entry> entries_;
+};
+
+/// Signals that end supervisor::serve().
+struct until {
+  until(std::initializer_list<int> numbers) : numbers(numbers) {}
+  std::vector<int> numbers;
+};
+
+/// Delivers signals to coroutine handlers, each signal in a lane of its own: a handler that runs
+/// long delays no other signal. Stop signals (INT, QUIT, TERM) are delivered before all others.
+/// Runs on one executor, single-threaded; everything it started is joined by close().
+class signal_dispatcher {
+ public:
+  /// What the dispatcher tells of: delivered events (returns the journal's id, kept as
+  /// signal_event::cause), and the first one of each number that nobody handled.
+  struct observer {
+    std::function<std::uint64_t(const signal_event&)> delivered;
+    std::function<void(const signal_event&)> unhandled;
+    std::function<void(int number, std::exception_ptr)> failed;  ///< a handler threw
+  };
+
+  /// `feed` outlives the dispatcher.
+  signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed, observer = {});
+  ~signal_dispatcher();
+  signal_dispatcher(const signal_dispatcher&) = delete;
+
+  /// Ends a handler's registration: no new call; a running one goes on and is joined by close().
+  class registration {
+   public:
+    registration() = default;
+    registration(registration&&) noexcept;
+    registration& operator=(registration&&) noexcept;
+    ~registration();
+    void reset() noexcept;
+
+   private:
+    friend class signal_dispatcher;
+    struct state;
+    explicit registration(std::shared_ptr<state>);
+    std::shared_ptr<state> state_;
+  };
+
+  /// `handler` runs for each delivery of `number`. One handler a signal: a second replaces the
+  /// first until it is dropped. The last one dropped restores the disposition from before us.
+  [[nodiscard]] registration on(int number, signal_handler handler,
+                                delivery mode = delivery::coalesce);
+  bool handled(int number) const noexcept;
+
+  /// Catches `number` without a handler: it is kept for wait(), else told as unhandled, once.
+  void watch(int number);
+
+  /// pause(2) and sigwait(3): suspends until one of `numbers` (empty: any caught signal) comes.
+  /// A waiter takes precedence over a handler. Cancellation leaves the signal undelivered.
+  boost::asio::awaitable<signal_event> wait(std::vector<int> numbers);
+
+  /// A critical section: while a hold lives nothing is delivered; then everything is. Nestable.
+  class hold {
+   public:
+    explicit hold(signal_dispatcher&);
+    hold(hold&&) noexcept;
+    hold& operator=(hold&&) = delete;
+    ~hold();
+
+   private:
+    signal_dispatcher* dispatcher_;
+  };
+
+  /// Stops delivery, cancels nothing, waits for the handlers that run.
+  boost::asio::awaitable<void> close();
+
+ private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+}  // namespace supervisor

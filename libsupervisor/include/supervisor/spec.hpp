@@ -1,0 +1,92 @@
+// What a pool's workers are.
+#pragma once
+
+#include <sys/types.h>
+
+#include <csignal>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "supervisor/restart.hpp"
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+/// When a worker counts as ready.
+enum class readiness : std::uint8_t {
+  automatic,  ///< when it says so, or, a command, when it has been alive for `alive_for` (default)
+  notify,     ///< only when it says READY=1
+  alive,      ///< when it has been alive for `alive_for`
+};
+
+/// Where a worker's stdout or stderr goes.
+struct output {
+  enum class to : std::uint8_t { log, inherit, null, file };
+  to where = to::log;  ///< log: line by line through the supervisor, with the slot's name
+  std::string path;    ///< file: appended to; opened without waiting for a FIFO's peer
+};
+
+/// A resource limit, setrlimit(2); RLIM_INFINITY is `unlimited`.
+struct limit {
+  std::string
+      name;  ///< "nofile", "nproc", "core", "as", "cpu", "data", "fsize", "memlock", "stack"
+  std::uint64_t soft = 0;
+  std::uint64_t hard = 0;
+};
+
+/// One signal of a stop ladder; the next step follows when `wait` has passed. KILL is always last.
+struct stop_step {
+  int signal = SIGTERM;
+  duration wait = std::chrono::seconds(30);
+};
+
+/// How to make a worker, and how to treat it. A class with builders, not an aggregate, so that a
+/// temporary is safe in a co_await expression under g++ 12.
+struct spec {
+  /// Workers that run the worker function registered under this name.
+  explicit spec(std::string function_name) : function(std::move(function_name)) {}
+  /// Workers that are a program: looked up in PATH where it has no slash.
+  static spec command(std::string program, std::vector<std::string> arguments = {});
+
+  spec& arg(std::string value) & {
+    arguments.push_back(std::move(value));
+    return *this;
+  }
+  spec&& arg(std::string value) && { return std::move(arg(std::move(value))); }
+  spec& env(std::string name, std::string value) &;
+  spec&& env(std::string name, std::string value) && {
+    return std::move(env(std::move(name), std::move(value)));
+  }
+
+  std::string function;                ///< set: a function worker
+  std::string program;                 ///< set: a command
+  std::vector<std::string> arguments;  ///< `{fd:NAME}` becomes the number of that listener
+
+  std::vector<std::pair<std::string, std::string>> environment;  ///< added to the supervisor's own
+  std::string directory;  ///< chdir(2) before it runs; empty: the supervisor's
+  std::optional<mode_t> umask;
+  std::string user, group;  ///< names or numbers; empty: the supervisor's
+  std::vector<limit> limits;
+  bool no_new_privileges = false;
+  output out, err;
+  std::vector<std::string> listeners;  ///< names, in the order of LISTEN_FDS; empty: all
+
+  readiness ready = readiness::automatic;
+  duration alive_for = std::chrono::milliseconds(500);
+  duration boot_timeout =
+      std::chrono::seconds(60);     ///< not ready by then: ended, cause boot_timeout
+  std::vector<stop_step> stop{{}};  ///< the ladder; after its last step comes KILL
+  duration hang_timeout{};          ///< zero: never asked; else see doc/workers.md
+  restart_policy restart;
+
+  bool is_function() const noexcept { return !function.empty(); }
+};
+
+/// Describes the first thing wrong with a spec ("pool web: unknown user 'nobdy'..."), if anything
+/// is.
+std::optional<std::string> find_fault(const spec&);
+
+}  // namespace supervisor

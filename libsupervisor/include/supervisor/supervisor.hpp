@@ -1,0 +1,150 @@
+// The supervisor: pools of workers, signals, and the policy that decides.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "supervisor/exit_report.hpp"
+#include "supervisor/listener.hpp"
+#include "supervisor/signals.hpp"
+#include "supervisor/spec.hpp"
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+class host;
+class journal;
+class worker;
+
+/// One row of a status: a slot, or during a rollout both of a slot's workers.
+struct slot_status {
+  unsigned slot = 0;
+  pid_t pid = 0;       ///< 0 where none lives
+  std::string state;   ///< "starting", "ready", "backing off", "stopping", "waiting"
+  std::string detail;  ///< "next start in 7 s, exit 70"; the worker's own STATUS=
+  std::uint64_t generation = 0;
+  std::uint64_t restarts = 0;
+  duration uptime{};
+  std::string last_exit;  ///< "exit 70 (crash)"; empty where there was none
+  bool ready = false;
+};
+
+struct pool_status {
+  std::string name;
+  unsigned target = 0;
+  unsigned ready = 0;
+  std::uint64_t generation = 0;
+  bool rolling = false;
+  bool drained = false;
+  std::vector<slot_status> slots;
+};
+
+/// What became of a command to a pool, told when it has settled.
+struct outcome {
+  bool ok = true;
+  boost::system::error_code error;  ///< errc::rolled_back, errc::superseded, errc::pool_closed, ...
+  std::string reason;               ///< for people; empty where ok
+};
+
+/// A handle to a pool; copies mean the same pool. Every command is recorded at its call, before
+/// the first suspension, so calls that come together all count; each returns when the pool has
+/// settled: every wanted worker is ready or backing off, and none is leaving. Cancelling a command
+/// stops the waiting, not the change. Methods are for the supervisor's own executor.
+class pool {
+ public:
+  const std::string& name() const;
+  unsigned size() const;   ///< the target
+  unsigned ready() const;  ///< workers that are ready now
+  pool_status status() const;
+
+  /// Keeps `count` workers from now on: adds slots at the end, or retires the oldest first.
+  boost::asio::awaitable<outcome> resize(unsigned count);
+  /// Rolls to a new generation of the same spec: new code on disk is picked up. One worker at a
+  /// time: the new one is ready before the old one is told to leave. A new worker that fails puts
+  /// the old generation back everywhere.
+  boost::asio::awaitable<outcome> roll();
+  boost::asio::awaitable<outcome> roll(spec next);
+  /// Replaces one slot's worker: the fresh one is ready before the old one leaves.
+  boost::asio::awaitable<outcome> restart(unsigned slot);
+  /// Sends a signal to one slot's worker, or to all.
+  boost::system::error_code signal(unsigned slot, int number);
+  void signal_all(int number);
+  /// All workers leave; the pool and the listeners stay. resume(), resize() and roll() end it.
+  boost::asio::awaitable<outcome> drain();
+  boost::asio::awaitable<outcome> resume();
+  /// All workers leave by the stop ladder, for good; `quick` begins with KILL's neighbour: each
+  /// step of the ladder waits a second at most. A quick stop hastens a running one.
+  boost::asio::awaitable<outcome> stop(bool quick = false);
+  /// Waits until the pool is settled.
+  boost::asio::awaitable<outcome> settled();
+
+ private:
+  friend class supervisor;
+  struct impl;
+  explicit pool(std::shared_ptr<impl>);
+  std::shared_ptr<impl> impl_;
+};
+
+/// What a policy has in its hands.
+class supervisor {
+ public:
+  supervisor(host&, journal&, std::string name);
+  ~supervisor();
+  supervisor(const supervisor&) = delete;
+
+  const std::string& name() const;
+  /// Opens a listening socket for the workers of pools made later. Throws system_error.
+  void listen(const listener_spec&);
+  /// Starts to keep `size` workers of `what`; returns at once. Throws std::invalid_argument with
+  /// find_fault()'s words.
+  ::supervisor::pool pool(std::string name, spec what, unsigned size);
+  std::vector<::supervisor::pool> pools() const;
+  std::optional<::supervisor::pool> find_pool(std::string_view name) const;
+
+  /// Dispatches signals to `on` until one of `end` comes; returns that one. Its handlers are joined
+  /// before it returns; the stop signal itself is not delivered to a handler.
+  boost::asio::awaitable<signal_event> serve(const handlers& on, until end);
+  signal_dispatcher& signals();
+
+  boost::asio::awaitable<void> sleep_for(duration);
+  time_point now() const;
+  /// Runs a coroutine beside the policy; joined before the supervisor ends, cancelled first.
+  void spawn(boost::asio::awaitable<void>);
+  journal& log();
+  /// Writes a policy's own words into the journal.
+  void note(std::string text);
+
+  /// Asks serve() to return as if a stop signal had come (the control socket's `stop`).
+  void request_stop(bool quick = false);
+  bool stop_requested() const;
+  /// Stops every pool by its ladder and joins what was spawned. Called for a policy that returned,
+  /// threw, or was cancelled.
+  boost::asio::awaitable<void> stop_all(bool quick = false);
+
+ private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+/// A policy decides; what it returns is the exit code.
+using policy = std::function<boost::asio::awaitable<int>(supervisor&)>;
+
+/// A worker as a coroutine of the user's program; it runs in processes of its own.
+struct worker_function {
+  worker_function(std::string name, std::function<boost::asio::awaitable<void>(worker&)> serve)
+      : name(std::move(name)), serve(std::move(serve)) {}
+  /// `preload` runs once in the mold, before any worker is forked: what it loads is shared.
+  worker_function(std::string name, std::function<void()> preload,
+                  std::function<boost::asio::awaitable<void>(worker&)> serve)
+      : name(std::move(name)), preload(std::move(preload)), serve(std::move(serve)) {}
+
+  std::string name;
+  std::function<void()> preload;
+  std::function<boost::asio::awaitable<void>(worker&)> serve;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,18 @@
+// Time as supervision sees it.
+#pragma once
+
+#include <chrono>
+
+namespace supervisor {
+
+/// Monotonic time, counted by the host: CLOCK_MONOTONIC for real, a virtual clock in simulation.
+/// Every deadline is one of these; the wall clock may jump and decides nothing.
+using time_point = std::chrono::time_point<std::chrono::steady_clock, std::chrono::nanoseconds>;
+using duration = std::chrono::nanoseconds;
+/// Wall-clock time, for people who read a log.
+using wall_time = std::chrono::time_point<std::chrono::system_clock, std::chrono::nanoseconds>;
+
+/// The deadline of what has none.
+inline constexpr time_point never = time_point::max();
+
+}  // namespace supervisor

@@ -1,0 +1,90 @@
+// What a function worker has in its hands.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "supervisor/signals.hpp"
+
+namespace supervisor {
+
+/// A connection that a worker accepted; TCP or unix, as the listener is.
+using connection = boost::asio::generic::stream_protocol::socket;
+
+/// A worker process as its own coroutine sees it. Lives on the worker's one thread.
+///
+/// The end: the supervisor sends TERM. From then on draining() is true, accept() hands out what is
+/// already queued and then returns empty; the worker function returns, what it spawned is awaited,
+/// and the process exits 0. A second TERM, or the ladder's KILL, cuts this short.
+class worker {
+ public:
+  struct impl;
+  explicit worker(std::unique_ptr<impl>);
+  ~worker();
+  worker(const worker&) = delete;
+
+  unsigned slot() const noexcept;
+  std::uint64_t generation() const noexcept;
+  const std::string& pool() const noexcept;
+  boost::asio::any_io_executor executor() noexcept;
+
+  /// A listening socket of the supervisor's, by name; shared with the other workers.
+  class listener {
+   public:
+    const std::string& name() const noexcept;
+
+   private:
+    friend class worker;
+    struct state;
+    explicit listener(std::shared_ptr<state>);
+    std::shared_ptr<state> state_;
+  };
+  /// Throws std::invalid_argument naming the listeners there are.
+  class listener listener(std::string_view name = "http");
+
+  /// The next connection; empty when the worker is told to leave and nothing is queued any more.
+  /// One wakeup a connection however many workers wait (EPOLLEXCLUSIVE): the socket is in this
+  /// worker's epoll set only while an accept is awaited. EMFILE and the like are waited out.
+  boost::asio::awaitable<std::optional<connection>> accept(class listener&);
+
+  /// Runs `task` beside the worker function; awaited before the worker leaves. An exception ends
+  /// only that task, with a line on stderr.
+  void spawn(boost::asio::awaitable<void> task);
+
+  /// Tells the supervisor that this worker serves.
+  void ready();
+  /// One line of status, shown by `prefork status`.
+  void status(std::string_view text);
+
+  /// True once the worker is told to leave.
+  bool draining() const noexcept;
+  /// Completes when the worker is told to leave; at once where it was.
+  boost::asio::awaitable<void> stopping();
+
+  /// While one lives, a request is in flight: counted, and with a hang timeout the supervisor asks
+  /// this worker for a sign of life. Costs no system call while requests follow each other.
+  class request {
+   public:
+    explicit request(worker&) noexcept;
+    ~request();
+    request(const request&) = delete;
+
+   private:
+    impl& worker_;
+  };
+  std::uint64_t requests() const noexcept;  ///< requests begun, this process
+
+  /// Signals of the worker's own; TERM and INT are the kit's.
+  signal_dispatcher& signals() noexcept;
+
+ private:
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,89 @@
+#include "supervisor/condition.hpp"
+
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cassert>
+#include <list>
+
+#include "host/host.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+using completion = asio::any_completion_handler<void(boost::system::error_code, bool)>;
+}
+
+struct condition::impl : std::enable_shared_from_this<condition::impl> {
+  struct waiter {
+    explicit waiter(completion h) : handler(std::move(h)) {}
+    completion handler;
+    timer_id timer = 0;
+  };
+
+  impl(asio::any_io_executor e, host* h) : executor(std::move(e)), clock(h) {}
+
+  void add(completion handler, time_point deadline) {
+    auto slot = asio::get_associated_cancellation_slot(handler);
+    auto it = waiters.emplace(waiters.end(), std::move(handler));
+    if (deadline != never) {
+      assert(clock && "a condition without a host keeps no deadlines");
+      it->timer = clock->call_at(deadline, [self = weak_from_this(), it] {
+        auto alive = self.lock();
+        if (!alive) return;
+        it->timer = 0;
+        alive->complete(it, {}, false);
+      });
+    }
+    if (slot.is_connected())
+      slot.assign([self = weak_from_this(), it](asio::cancellation_type type) {
+        auto alive = self.lock();
+        if (alive && (type & asio::cancellation_type::terminal) != asio::cancellation_type::none)
+          alive->complete(it, asio::error::operation_aborted, false);
+      });
+  }
+
+  /// Posts rather than calls: whoever notifies goes on undisturbed, and no coroutine is reentered.
+  void complete(std::list<waiter>::iterator it, boost::system::error_code error, bool notified) {
+    if (it->timer) clock->cancel(it->timer);
+    auto handler = std::move(it->handler);
+    waiters.erase(it);
+    asio::get_associated_cancellation_slot(handler).clear();
+    asio::post(executor, [handler = std::move(handler), error, notified]() mutable {
+      std::move(handler)(error, notified);
+    });
+  }
+
+  asio::any_io_executor executor;
+  host* clock;
+  std::list<waiter> waiters;
+};
+
+condition::condition(host& h) : impl_(std::make_shared<impl>(h.executor(), &h)) {}
+condition::condition(asio::any_io_executor e)
+    : impl_(std::make_shared<impl>(std::move(e), nullptr)) {}
+
+condition::~condition() {
+  for (auto& waiter : impl_->waiters)
+    if (waiter.timer) impl_->clock->cancel(waiter.timer);
+}
+
+void condition::notify() noexcept {
+  while (!impl_->waiters.empty()) impl_->complete(impl_->waiters.begin(), {}, true);
+}
+
+asio::awaitable<bool> condition::wait(time_point deadline) {
+  auto keep = impl_;
+  auto start = [keep, deadline](completion handler) { keep->add(std::move(handler), deadline); };
+  bool notified = co_await asio::async_initiate<const asio::use_awaitable_t<>,
+                                                void(boost::system::error_code, bool)>(
+      start, asio::use_awaitable);
+  co_return notified;
+}
+
+}  // namespace supervisor

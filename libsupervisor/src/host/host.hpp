@@ -1,0 +1,113 @@
+// The seam: everything outside. Supervision reaches the world through this and nothing else.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/system/error_code.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "supervisor/exit_report.hpp"
+#include "supervisor/listener.hpp"
+#include "supervisor/signals.hpp"
+#include "supervisor/spec.hpp"
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+using timer_id = std::uint64_t;
+using child_id = std::uint64_t;  ///< of one process, never reused by a host; 0 is none
+
+/// Names a child before it exists: launching the same key again yields the child that is there.
+/// This is what lets a sequence go on after its state was written and its coroutine destroyed
+/// between the making of a child and the bookkeeping.
+struct child_key {
+  std::string pool;
+  std::uint64_t slot_id = 0;
+  std::uint64_t launch = 0;  ///< the slot's count of launches
+  friend auto operator<=>(const child_key&, const child_key&) = default;
+};
+
+struct launch_request {
+  child_key key;
+  unsigned slot = 0;
+  std::uint64_t generation = 0;  ///< an open program of the pool
+};
+
+/// What the host knows of a child. Every change is followed by a call of its observer, from the
+/// loop. Facts only grow: pid, then ready, then exited; or failed alone.
+struct child_view {
+  child_id id = 0;
+  child_key key;
+  pid_t pid = 0;                       ///< 0 until it exists
+  bool ready = false;                  ///< READY=1 came
+  bool stopping = false;               ///< STOPPING=1 came: it leaves by itself
+  bool hung = false;                   ///< it was asked for a sign of life and gave none
+  std::string status;                  ///< STATUS=
+  std::optional<launch_error> failed;  ///< it never ran, and never will
+  std::optional<exit_status> exited;   ///< it is dead; perhaps not yet reaped
+  /// With `exited`: the kernel ended it for memory.
+  bool out_of_memory = false;
+  bool over() const noexcept { return failed || exited; }
+};
+
+/// A generation of a pool: its program, pinned, and for functions the mold that forks them.
+struct program_view {
+  bool open = false;
+  std::optional<launch_error> failed;
+};
+
+class host {
+ public:
+  using observer = std::function<void()>;
+  virtual ~host() = default;
+
+  // Time, chance, and the loop.
+  virtual time_point now() const noexcept = 0;
+  virtual wall_time wall_now() const noexcept = 0;
+  virtual std::uint64_t random() noexcept = 0;
+  virtual boost::asio::any_io_executor executor() noexcept = 0;  ///< orders what is ready
+  /// Runs `work` from the loop once `when` has come, unless cancelled before.
+  virtual timer_id call_at(time_point when, std::function<void()> work) = 0;
+  virtual void cancel(timer_id) noexcept = 0;
+
+  // Listeners. The host owns the sockets for as long as it lives.
+  /// Opens one; the address it is bound to comes back (port 0 resolved). Throws system_error.
+  virtual listener_spec listen(const listener_spec&) = 0;
+
+  // Programs: one a pool and generation.
+  /// Pins the program of `what` and, for functions, starts its mold. Returns at once; see
+  /// program(). Opening what is open changes nothing but the observer.
+  virtual void open_program(const std::string& pool, std::uint64_t generation,
+                            std::shared_ptr<const spec> what, observer) = 0;
+  virtual program_view program(const std::string& pool, std::uint64_t generation) const = 0;
+  /// Ends the mold; running workers are untouched.
+  virtual void close_program(const std::string& pool, std::uint64_t generation) = 0;
+
+  // Children.
+  /// Makes a child. Returns at once; what becomes of it is in look(). Never throws: a failure is
+  /// child_view::failed. A key launched before yields that child, with this observer.
+  virtual child_id launch(const launch_request&, observer) = 0;
+  /// The child launched under this key, if the host still holds it. 0: none.
+  virtual child_id find(const child_key&) const = 0;
+  /// Valid until forget().
+  virtual const child_view& look(child_id) const = 0;
+  virtual void watch(child_id, observer) = 0;
+  /// Sends a signal by pidfd; to a child that is over or not there yet: ESRCH.
+  virtual boost::system::error_code signal(child_id, int number) = 0;
+  /// Asks a ready worker to accept until the queue is empty: a connection whose wakeup went to a
+  /// worker that left must not wait for the next one.
+  virtual void poke(child_id) noexcept = 0;
+  /// The caller is done with the child. One that lives goes on living until it is found or
+  /// signalled no more; one that is over is reaped and reported by the host in its own time.
+  virtual void forget(child_id) = 0;
+  /// Called once for each child that is over, when it is reaped and its report is complete.
+  virtual void on_report(
+      std::function<void(const child_key&, std::shared_ptr<const exit_report>)>) = 0;
+
+  virtual signal_feed& signals() = 0;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,75 @@
+#include "supervisor/task_group.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <list>
+
+#include "supervisor/condition.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+
+bool is_cancellation(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    return e.code() == asio::error::operation_aborted;
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace
+
+struct task_group::impl {
+  impl(asio::any_io_executor e, std::function<void(std::exception_ptr)> f)
+      : executor(e), failed(std::move(f)), left(e) {}
+
+  asio::any_io_executor executor;
+  std::function<void(std::exception_ptr)> failed;
+  condition left;
+  std::list<asio::cancellation_signal> members;
+  std::exception_ptr first;
+};
+
+task_group::task_group(asio::any_io_executor executor,
+                       std::function<void(std::exception_ptr)> failed)
+    : impl_(std::make_shared<impl>(std::move(executor), std::move(failed))) {}
+task_group::~task_group() = default;
+
+void task_group::spawn(asio::awaitable<void> task) {
+  auto member = impl_->members.emplace(impl_->members.end());
+  auto done = [self = impl_, member](std::exception_ptr error) {
+    if (error && !is_cancellation(error)) {
+      if (self->failed)
+        self->failed(error);
+      else if (!self->first)
+        self->first = error;
+    }
+    self->members.erase(member);
+    self->left.notify();
+  };
+  asio::co_spawn(impl_->executor, std::move(task),
+                 asio::bind_cancellation_slot(member->slot(), std::move(done)));
+}
+
+void task_group::cancel() {
+  // A member that ends erases itself later, from the loop, so the list is stable here.
+  for (auto& member : impl_->members) member.emit(asio::cancellation_type::terminal);
+}
+
+std::size_t task_group::size() const noexcept { return impl_->members.size(); }
+
+asio::awaitable<void> task_group::join() {
+  auto self = impl_;
+  while (!self->members.empty()) co_await self->left.wait();
+  if (auto error = std::exchange(self->first, nullptr)) std::rethrow_exception(error);
+}
+
+}  // namespace supervisor

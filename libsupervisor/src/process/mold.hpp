@@ -1,0 +1,83 @@
+// The mold: the program executed again, to fork function workers from a clean, preloaded image.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/any_io_executor.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernel/unique_fd.hpp"
+#include "supervisor/exit_report.hpp"
+#include "supervisor/spec.hpp"
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+struct worker_boot;
+
+/// The environment by which a program knows that it is to be a mold: "FD:PID", the inherited socket
+/// and the parent that made it. Taken out of the environment before the user's code runs.
+inline constexpr const char* mold_variable = "SUPERVISOR_MOLD";
+
+/// What a mold is told once, before preload.
+struct mold_setup {
+  std::string pool;
+  std::uint64_t generation = 0;
+  std::shared_ptr<const spec> what;  ///< function, environment, directory, umask, user, limits, ...
+  std::vector<std::pair<std::string, int>> listeners;
+  int activity = -1;  ///< memfd of kernel::activity cells
+  std::size_t cells = 0;
+};
+
+/// One worker to be forked.
+struct mold_order {
+  unsigned slot = 0;
+  int channel = -1;  ///< these three are sent along, not owned
+  int out = -1;      ///< -1: inherited from the mold
+  int err = -1;
+  std::size_t cell = 0;
+};
+
+/// The supervisor's end of a mold's socket. Whoever made the process reaps it.
+class mold_client {
+ public:
+  struct observer {
+    std::function<void()> ready;                ///< preload has run; orders are served
+    std::function<void(launch_error)> refused;  ///< preload threw, no such function, threads, ...
+    std::function<void()> closed;  ///< the mold is gone; open orders have failed before
+  };
+  mold_client(boost::asio::any_io_executor, kernel::unique_fd socket, observer);
+  ~mold_client();  ///< closing its socket ends the mold; open orders are dropped uncalled
+  mold_client(const mold_client&) = delete;
+
+  /// Sends the setup with its descriptors. Never blocks: what the socket does not take is queued.
+  void setup(const mold_setup&);
+  /// Orders a worker. `done` gets its pid - a child of this process, made by CLONE_PARENT - or why
+  /// there is none; stage "mold" when the mold died first, in which case a worker may exist whose
+  /// channel tells.
+  void launch(const mold_order&, std::function<void(pid_t, std::optional<launch_error>)> done);
+
+ private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+/// The socket, if this process was started as a mold: the variable is there, names an open socket
+/// and our parent. The variable is removed in any case.
+kernel::unique_fd take_mold_socket();
+
+/// The mold's life: receives the setup, runs preload, then forks a worker for each order until the
+/// socket closes. Returns the mold's exit code. In a worker `entry` is called on a clean stack and
+/// its result becomes the exit code; a worker never returns from here.
+int run_mold(int argc, char** argv, kernel::unique_fd socket,
+             std::span<const worker_function> functions,
+             const std::function<int(worker_boot, const worker_function&)>& entry);
+
+}  // namespace supervisor

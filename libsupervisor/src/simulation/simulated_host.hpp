@@ -1,0 +1,94 @@
+// A host without an operating system: virtual time, scripted processes, one seed.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "host/host.hpp"
+
+namespace supervisor {
+
+/// How one simulated process behaves. Durations count from its launch unless said otherwise.
+struct script {
+  script() = default;
+  std::optional<launch_error> launch_fails;          ///< it never runs
+  duration launch_takes{};                           ///< until it has a pid
+  std::optional<duration> ready_after = duration{};  ///< from its start; none: never says so
+  std::optional<duration> exits_after;               ///< by itself; none: it lives
+  exit_status exit_with = exit_status::exited(0);
+  bool out_of_memory = false;
+  duration drain_takes{};               ///< from a stop signal (TERM, INT, QUIT) to exit 0
+  bool ignores_stop = false;            ///< only KILL ends it
+  std::optional<duration> hangs_after;  ///< the host reports it hung, see child_view::hung
+  duration reap_takes{};                ///< from death to the report
+};
+
+/// Scripts for programs (generations).
+struct program_script {
+  program_script() = default;
+  duration opens_after{};
+  std::optional<launch_error> fails;
+};
+
+/// The simulated outside. Not thread-safe; everything runs in run_*() on the caller's thread.
+class simulated_host final : public host {
+ public:
+  explicit simulated_host(std::uint64_t seed = 1);
+  ~simulated_host() override;
+
+  // What the test decides.
+  std::function<script(const launch_request&)> on_launch;                    ///< default: script{}
+  std::function<program_script(const std::string&, std::uint64_t)> on_open;  ///< default: {}
+
+  // What the test does.
+  void send_signal(signal_event);   ///< to the supervisor
+  void kill(child_id, int number);  ///< from outside, to a child
+  /// Runs everything that is ready, without moving the clock. Returns the number of steps.
+  std::size_t poll();
+  /// Runs one ready step; false when nothing is ready. For stopping the world between any two.
+  bool poll_one();
+  /// Runs until `done` holds, moving the clock from deadline to deadline; false when `limit` of
+  /// virtual time has passed, or nothing is left that could ever happen.
+  bool run_until(const std::function<bool()>& done, duration limit = std::chrono::hours(1));
+  void run_for(duration);
+
+  // What the test sees.
+  std::vector<child_id> living() const;  ///< in order of launch
+  const launch_request& request(child_id) const;
+  std::uint64_t launches() const noexcept;
+  std::vector<std::pair<child_id, int>> sent;  ///< every signal supervision sent
+  std::vector<child_id> poked;
+
+  // host
+  time_point now() const noexcept override;
+  wall_time wall_now() const noexcept override;
+  std::uint64_t random() noexcept override;
+  boost::asio::any_io_executor executor() noexcept override;
+  timer_id call_at(time_point, std::function<void()>) override;
+  void cancel(timer_id) noexcept override;
+  listener_spec listen(const listener_spec&) override;
+  void open_program(const std::string&, std::uint64_t, std::shared_ptr<const spec>,
+                    observer) override;
+  program_view program(const std::string&, std::uint64_t) const override;
+  void close_program(const std::string&, std::uint64_t) override;
+  child_id launch(const launch_request&, observer) override;
+  child_id find(const child_key&) const override;
+  const child_view& look(child_id) const override;
+  void watch(child_id, observer) override;
+  boost::system::error_code signal(child_id, int) override;
+  void poke(child_id) noexcept override;
+  void forget(child_id) override;
+  void on_report(
+      std::function<void(const child_key&, std::shared_ptr<const exit_report>)>) override;
+  signal_feed& signals() override;
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,32 @@
+// From a fresh process to the user's coroutine.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernel/activity.hpp"
+#include "kernel/unique_fd.hpp"
+
+namespace supervisor {
+
+struct worker_function;
+
+/// What a function worker is born with. The process is already its own: dispositions and mask
+/// clean, stdio, credentials, limits, process group and title as the spec asks.
+struct worker_boot {
+  std::string pool;
+  unsigned slot = 0;
+  std::uint64_t generation = 0;
+  kernel::unique_fd channel;  ///< SOCK_SEQPACKET to the supervisor, words of kernel/channel.hpp
+  std::vector<std::pair<std::string, int>>
+      listeners;                         ///< by name; not owned, shared by all workers
+  kernel::activity* activity = nullptr;  ///< null: nothing is counted
+};
+
+/// Runs the worker function on an io_context of its own until it and all it spawned have ended;
+/// returns the exit code: 0, or 70 (EX_SOFTWARE) after an exception, which is told on stderr.
+int run_worker(worker_boot, const worker_function&);
+
+}  // namespace supervisor
