@@ -1,5 +1,8 @@
 // The tests' main: a test program may be executed again as the mold of its own function workers.
-#include <boost/test/unit_test.hpp>
+// The static library of Boost.Test brings a main of its own, so its sources are compiled here.
+#define BOOST_TEST_ALTERNATIVE_INIT_API
+#define BOOST_TEST_NO_MAIN
+#include <boost/test/included/unit_test.hpp>
 
 #include "supervisor/run.hpp"
 #include "support/functions.hpp"
