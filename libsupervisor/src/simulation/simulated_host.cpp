@@ -19,7 +19,7 @@ namespace {
 constexpr time_point start_of_time{std::chrono::hours(1)};
 constexpr wall_time start_of_wall{std::chrono::seconds(1'767'225'600)};  // 2026-01-01T00:00:00Z
 /// More steps than this at one time are a loop without end.
-constexpr std::size_t too_many_steps = 5'000'000;
+constexpr std::size_t too_many_steps = 1'000'000;
 
 /// Public shutdown(): drops what is queued and the coroutines in it, but executors stay valid.
 struct loop : asio::io_context {
