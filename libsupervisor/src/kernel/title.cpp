@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 #include <string>
-#include <vector>
 
 namespace supervisor::kernel {
 
@@ -16,15 +18,30 @@ std::size_t arguments_size = 0;  // of argv's strings, their last NUL included
 std::size_t area_size = 0;       // with the environment behind them
 }  // namespace
 
-void take_title_area(int argc, char** argv) {
-  if (area || argc < 1 || !argv[0]) return;
-  char* end = argv[0];
-  for (int i = 0; i < argc; ++i)
-    if (argv[i] == end) end = argv[i] + std::strlen(argv[i]) + 1;
-  arguments_size = static_cast<std::size_t>(end - argv[0]);
-  for (char** entry = environ; entry && *entry; ++entry)
-    if (*entry == end) end = *entry + std::strlen(*entry) + 1;
+namespace {
 
+/// argv's strings and the environment's, as the kernel laid them out (proc_pid_stat(5), fields 48
+/// to 51); argv itself may have been permuted or shortened by who parsed it.
+bool find_area() {
+  std::ifstream stat("/proc/self/stat");
+  std::string text;
+  std::getline(stat, text);
+  // Field 2, the name, may hold anything, but it ends with the last parenthesis.
+  std::istringstream fields(text.substr(text.rfind(')') + 1));
+  for (int field = 3; field < 48; ++field) fields >> text;
+  std::uintptr_t arguments = 0, arguments_end = 0, environment = 0, environment_end = 0;
+  fields >> arguments >> arguments_end >> environment >> environment_end;
+  if (!fields || arguments == 0 || arguments_end <= arguments) return false;
+  arguments_size = arguments_end - arguments;
+  area_size = environment == arguments_end ? environment_end - arguments : arguments_size;
+  area = reinterpret_cast<char*>(arguments);
+  return true;
+}
+
+}  // namespace
+
+void take_title_area() {
+  if (area || !find_area()) return;
   std::size_t count = 0;
   while (environ && environ[count]) ++count;
   // Lives as long as the process, as getenv's callers expect.
@@ -32,8 +49,6 @@ void take_title_area(int argc, char** argv) {
   for (std::size_t i = 0; i < count; ++i) copy[i] = strdup(environ[i]);
   copy[count] = nullptr;
   environ = copy;
-  area_size = static_cast<std::size_t>(end - argv[0]);
-  area = argv[0];
 }
 
 void set_title(std::string_view title) noexcept {

@@ -6,9 +6,9 @@
 namespace supervisor::kernel {
 
 /// Makes the memory of argv and of the environment behind it usable for titles; the environment
-/// moves to the heap. Once, before any thread, with main's own arguments. Pointers into argv taken
-/// before show title text later.
-void take_title_area(int argc, char** argv);
+/// moves to the heap. Once, before any thread. Pointers into argv taken before show title text
+/// later.
+void take_title_area();
 
 /// Shows `title` as the command line; cut to the area's size. Nothing where no area was taken.
 void set_title(std::string_view title) noexcept;

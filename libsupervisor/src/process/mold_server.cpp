@@ -21,6 +21,7 @@
 #include "kernel/clone_parent.hpp"
 #include "kernel/credentials.hpp"
 #include "kernel/limits.hpp"
+#include "kernel/signal_mask.hpp"
 #include "kernel/sockets.hpp"
 #include "kernel/title.hpp"
 #include "process/mold.hpp"
@@ -154,11 +155,11 @@ void refuse_threads() {
 /// From here on no signal disturbs the mold, whatever hits its process group or cgroup; it ends
 /// when its socket closes. Workers inherit clean dispositions and need only an empty mask.
 void settle_signals() {
+  if (int error = kernel::reset_signals()) throw refusal{"signals", "", error};
+  ::signal(SIGPIPE, SIG_IGN);
   sigset_t all;
   sigfillset(&all);
   sigprocmask(SIG_SETMASK, &all, nullptr);
-  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
-  ::signal(SIGPIPE, SIG_IGN);
 }
 
 bool set_up(mold& self, std::span<const worker_function> functions) {
@@ -332,10 +333,12 @@ int run_mold(int argc, char** argv, kernel::unique_fd socket,
   self.socket = std::move(socket);
   if (master == 0) master = getppid();
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a belt: the closed socket ends the mold too
-  kernel::take_title_area(argc, argv);
+  kernel::take_title_area();
   kernel::set_short_name("prefork-mold");
   use_null_stdin();
   try {
+    // Their output is read line by line.
+    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
     if (!set_up(self, functions)) return 0;
     if (!reply(self, mold_wire::encoder(kind::ready))) return 0;
     kernel::packet p;
