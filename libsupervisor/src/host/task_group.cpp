@@ -3,6 +3,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 #include <list>
@@ -60,16 +61,20 @@ void task_group::spawn(asio::awaitable<void> task) {
 }
 
 void task_group::cancel() {
-  // A member that ends erases itself later, from the loop, so the list is stable here.
-  for (auto& member : impl_->members) member.emit(asio::cancellation_type::terminal);
+  // Emitted from within the loop only: co_spawn's own cancellation handler is dispatched with a
+  // pointer into the member, which would dangle if the member ended in between (asio#1332). A
+  // member that ends erases itself later, from the loop, so the list is stable here.
+  asio::dispatch(impl_->executor, [self = impl_] {
+    for (auto& member : self->members) member.emit(asio::cancellation_type::terminal);
+  });
 }
 
 std::size_t task_group::size() const noexcept { return impl_->members.size(); }
 
 asio::awaitable<void> task_group::join() {
-  auto self = impl_;
-  while (!self->members.empty()) co_await self->left.wait();
-  if (auto error = std::exchange(self->first, nullptr)) std::rethrow_exception(error);
+  // No reference counted here: a join that is never resumed must not keep the group alive.
+  while (!impl_->members.empty()) co_await impl_->left.wait();
+  if (auto error = std::exchange(impl_->first, nullptr)) std::rethrow_exception(error);
 }
 
 }  // namespace supervisor
