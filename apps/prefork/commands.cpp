@@ -114,6 +114,7 @@ void greet(supervisor::supervisor& self, const run_request& what) {
 
 int run(int argc, char** argv, run_request what) {
   auto fault = supervisor::find_fault(what.what);
+  if (!fault) fault = supervisor::find_missing(what.what);
   if (fault) {
     fmt::print(stderr, "prefork: {}\n", *fault);
     return exit_code::usage;

@@ -193,6 +193,37 @@ void read_log(const run_texts& t, sup::log_options& log) {
   log.file = t.file;
 }
 
+/// The first listener without a name is "http"; a later one has to say who it is.
+std::vector<sup::listener_spec> read_listeners(const strings& texts) {
+  std::vector<sup::listener_spec> all;
+  auto named = [&](std::string_view name) {
+    return std::any_of(all.begin(), all.end(), [&](auto& other) { return other.name == name; });
+  };
+  for (auto& text : texts) {
+    auto listener = sup::listener_spec::parse(text, named("http") ? "" : "http");
+    if (listener.name.empty())
+      complain(fmt::format("--bind: \"{}\" needs a name of its own: NAME={}", text, text));
+    if (named(listener.name))
+      complain(fmt::format("--bind: two listeners are named {}", listener.name));
+    all.push_back(std::move(listener));
+  }
+  return all;
+}
+
+/// Every {fd:NAME} is one of the listeners.
+void check_placeholders(const sup::spec& what, const std::vector<sup::listener_spec>& listeners) {
+  for (auto& argument : what.arguments) {
+    auto start = argument.find("{fd:");
+    auto end = argument.find('}', start);
+    if (start == argument.npos || end == argument.npos) continue;
+    auto name = argument.substr(start + 4, end - start - 4);
+    if (std::none_of(listeners.begin(), listeners.end(),
+                     [&](auto& listener) { return listener.name == name; }))
+      complain(fmt::format("argument \"{}\": no listener is named {}; add -b {}=ADDR", argument,
+                           name, name));
+  }
+}
+
 run_request read_run(const run_texts& t, strings command) {
   run_request result;
   if (!command.empty()) {
@@ -202,19 +233,9 @@ run_request read_run(const run_texts& t, strings command) {
   }
   read_spec(t, result.what);
   result.prefork.workers = workers_of(t.workers);
-  // The first listener without a name is "http"; a later one has to say who it is.
-  bool taken = false;
-  for (auto& text : t.listeners.empty() ? strings{"127.0.0.1:8080"} : t.listeners) {
-    auto listener = sup::listener_spec::parse(text, taken ? "" : "http");
-    taken = taken || listener.name == "http";
-    auto same = [&](const sup::listener_spec& other) { return other.name == listener.name; };
-    auto& all = result.prefork.listeners;
-    if (listener.name.empty())
-      complain(fmt::format("--bind: \"{}\" needs a name of its own: NAME={}", text, text));
-    if (std::any_of(all.begin(), all.end(), same))
-      complain(fmt::format("--bind: two listeners are named {}", listener.name));
-    all.push_back(std::move(listener));
-  }
+  result.prefork.listeners =
+      read_listeners(t.listeners.empty() ? strings{"127.0.0.1:8080"} : t.listeners);
+  check_placeholders(result.what, result.prefork.listeners);
   if (!t.drain.empty()) result.prefork.drain_delay = duration_of("--drain-delay", t.drain);
   result.run.name = name_of(t.name);
   result.run.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;

@@ -194,7 +194,7 @@ void master::make_host(bool functions) {
   if (functions) how.program = own_program();
   how.arguments = arguments_;
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
-    sink_.write_line(key.pool, slot, is_stderr, line);
+    sink_.output_line(key.pool, slot, is_stderr, line);
   };
   host_ = make_kernel_host(context_, journal_, std::move(how));
 }
