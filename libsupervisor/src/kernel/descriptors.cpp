@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "kernel/error.hpp"
 
@@ -71,8 +72,32 @@ unique_fd make_memory(const char* name, std::size_t size) {
   return fd;
 }
 
+void* map_shared(int memory, std::size_t size) {
+  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  if (at == MAP_FAILED) throw_errno("mmap");
+  return at;
+}
+
+void unmap(void* at, std::size_t size) noexcept { ::munmap(at, size); }
+
 unique_fd make_timer() {
   return checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
+}
+
+void set_timer(int timer, time_point when) noexcept {
+  itimerspec at{};
+  if (when != never) {
+    // Zero would disarm it; a time that has passed fires at once.
+    auto count = std::max<std::int64_t>(when.time_since_epoch().count(), 1);
+    at.it_value.tv_sec = count / 1'000'000'000;
+    at.it_value.tv_nsec = count % 1'000'000'000;
+  }
+  ::timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, nullptr);
+}
+
+void clear_timer(int timer) noexcept {
+  std::uint64_t expirations;
+  [[maybe_unused]] auto ignored = ::read(timer, &expirations, sizeof expirations);
 }
 
 unique_fd open_null() { return checked(::open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null"); }
@@ -95,6 +120,12 @@ rlimit raise_descriptor_limit() noexcept {
   rlimit raised{before.rlim_max, before.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &raised);  // a soft limit may always go up to the hard one
   return before;
+}
+
+void wait_readable(int fd, duration limit) noexcept {
+  auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
+  pollfd readable{fd, POLLIN, 0};
+  ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(milliseconds, 0)));
 }
 
 bool write_now(int fd, std::string_view text) noexcept {

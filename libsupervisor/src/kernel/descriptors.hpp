@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernel/unique_fd.hpp"
+#include "supervisor/time.hpp"
 
 namespace supervisor::kernel {
 
@@ -25,8 +26,12 @@ ends make_channel();
 std::pair<unique_fd, std::string> make_notify_socket();
 /// A sparse shared memory of `size` bytes.
 unique_fd make_memory(const char* name, std::size_t size);
-/// A timer on CLOCK_MONOTONIC, not armed.
+void* map_shared(int memory, std::size_t size);  ///< throws system_error
+void unmap(void*, std::size_t size) noexcept;
+/// A timer on CLOCK_MONOTONIC, readable once the time it is set for has come.
 unique_fd make_timer();
+void set_timer(int timer, time_point when) noexcept;  ///< never: disarmed
+void clear_timer(int timer) noexcept;                 ///< no longer readable
 
 unique_fd open_null();
 /// To append to. A FIFO that nobody reads is ENXIO at once, not a wait.
@@ -36,6 +41,9 @@ unique_fd pin_program(const std::string& path);
 
 /// Raises the soft limit of descriptors to the hard one; what it was comes back.
 rlimit raise_descriptor_limit() noexcept;
+
+/// Waits for one descriptor, at most so long; for the end of a program, when no loop runs.
+void wait_readable(int fd, duration limit) noexcept;
 
 /// Writes all of `text` if that can be done without waiting, as one line should be. False: nothing,
 /// or the beginning only, was written.

@@ -78,25 +78,25 @@ bool runs_program(pid_t pid, int program) noexcept {
          theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
-pidfd_set::pidfd_set() : set_(::epoll_create1(EPOLL_CLOEXEC)) {
-  if (!set_) throw_errno("epoll_create1");
+unique_fd make_pidfd_set() {
+  unique_fd set(::epoll_create1(EPOLL_CLOEXEC));
+  if (!set) throw_errno("epoll_create1");
+  return set;
 }
 
-boost::system::error_code pidfd_set::add(int pidfd, std::uint64_t token) noexcept {
+boost::system::error_code add_pidfd(int set, int pidfd, std::uint64_t token) noexcept {
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
   event.data.u64 = token;
-  if (::epoll_ctl(set_.get(), EPOLL_CTL_ADD, pidfd, &event) < 0) return last_error();
+  if (::epoll_ctl(set, EPOLL_CTL_ADD, pidfd, &event) < 0) return last_error();
   return {};
 }
 
-void pidfd_set::remove(int pidfd) noexcept {
-  ::epoll_ctl(set_.get(), EPOLL_CTL_DEL, pidfd, nullptr);
-}
+void remove_pidfd(int set, int pidfd) noexcept { ::epoll_ctl(set, EPOLL_CTL_DEL, pidfd, nullptr); }
 
-std::vector<std::uint64_t> pidfd_set::take() {
+std::vector<std::uint64_t> take_pidfds(int set) {
   epoll_event events[64];
-  int count = ::epoll_wait(set_.get(), events, 64, 0);
+  int count = ::epoll_wait(set, events, 64, 0);
   std::vector<std::uint64_t> tokens;
   for (int i = 0; i < count; ++i) tokens.push_back(events[i].data.u64);
   return tokens;

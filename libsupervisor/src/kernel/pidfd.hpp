@@ -7,7 +7,6 @@
 #include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "kernel/unique_fd.hpp"
@@ -41,18 +40,11 @@ std::vector<pid_t> children_of_this_thread();
 bool runs_program(pid_t pid, int program) noexcept;
 
 /// Many pidfds as one descriptor, readable when any of them has news. Edge-triggered: each is told
-/// once a change.
-class pidfd_set {
- public:
-  pidfd_set();  ///< throws system_error
-  int descriptor() const noexcept { return set_.get(); }
-  boost::system::error_code add(int pidfd, std::uint64_t token) noexcept;
-  void remove(int pidfd) noexcept;
-  /// The tokens of some that have news, without waiting; empty when there are no more.
-  std::vector<std::uint64_t> take();
-
- private:
-  unique_fd set_;
-};
+/// once a change. Throws system_error.
+unique_fd make_pidfd_set();
+boost::system::error_code add_pidfd(int set, int pidfd, std::uint64_t token) noexcept;
+void remove_pidfd(int set, int pidfd) noexcept;
+/// The tokens of some that have news, without waiting; empty when there are no more.
+std::vector<std::uint64_t> take_pidfds(int set);
 
 }  // namespace supervisor::kernel
