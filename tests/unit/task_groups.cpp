@@ -19,6 +19,12 @@ asio::awaitable<void> wait_long(bool& started) {
   co_await timer.async_wait(asio::use_awaitable);
 }
 
+asio::awaitable<void> spawn_and_cancel(task_group& group, bool& started) {
+  group.spawn(wait_long(started));
+  group.cancel();
+  co_return;
+}
+
 asio::awaitable<void> cancel_own(task_group& group) {
   group.cancel();
   co_return;
@@ -53,8 +59,7 @@ BOOST_AUTO_TEST_CASE(a_member_cancelled_before_it_started_never_runs) {
   asio::io_context context(1);
   task_group group(context.get_executor());
   bool started = false;
-  group.spawn(wait_long(started));
-  group.cancel();
+  group.spawn(spawn_and_cancel(group, started));
   BOOST_TEST(joined(context, group) == "");
   BOOST_TEST(!started);
   BOOST_TEST(group.size() == 0u);
