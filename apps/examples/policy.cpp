@@ -13,7 +13,7 @@ asio::awaitable<int> day_and_night(supervisor::supervisor& self) {
   on(SIGUSR1, [pool](auto) mutable -> asio::awaitable<void> { co_await pool.resize(4); });
   on(SIGUSR2, [pool](auto) mutable -> asio::awaitable<void> { co_await pool.resize(2); });
   on(SIGHUP, [pool](auto) mutable -> asio::awaitable<void> { co_await pool.roll(); });
-  co_await self.serve(on, {SIGINT, SIGTERM});
+  co_await self.serve(on, supervisor::until(SIGINT, SIGTERM));
 
   co_await pool.stop();
   co_return 0;
