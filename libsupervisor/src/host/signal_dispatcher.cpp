@@ -246,6 +246,14 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     });
   }
 
+  static asio::awaitable<void> cancel(std::shared_ptr<impl> self, int number) {
+    auto found = self->lanes.find(number);
+    if (found == self->lanes.end()) co_return;
+    found->second.interrupted = true;
+    found->second.group.cancel();
+    co_await found->second.group.join();
+  }
+
   static asio::awaitable<void> join(std::shared_ptr<impl> self) {
     for (auto& [number, l] : self->lanes)
       while (l.group.size() > 0) co_await l.group.join();
@@ -297,6 +305,7 @@ asio::awaitable<signal_event> signal_dispatcher::wait(std::vector<int> numbers) 
   return impl::wait(impl_, std::move(numbers));
 }
 
+asio::awaitable<void> signal_dispatcher::cancel(int number) { return impl::cancel(impl_, number); }
 asio::awaitable<void> signal_dispatcher::join() { return impl::join(impl_); }
 
 asio::awaitable<void> signal_dispatcher::close() {
