@@ -100,7 +100,8 @@ class signal_dispatcher {
     std::function<void(int number, std::exception_ptr)> failed;  ///< a handler threw
   };
 
-  /// `feed` outlives the dispatcher.
+  /// `feed` outlives the dispatcher. Handlers that still run at its end go on; who still waits is
+  /// never resumed, its coroutine is destroyed.
   signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed, observer = {});
   ~signal_dispatcher();
   signal_dispatcher(const signal_dispatcher&) = delete;

@@ -5,7 +5,6 @@
 #include <cassert>
 #include <climits>
 #include <deque>
-#include <list>
 #include <map>
 
 #include "supervisor/condition.hpp"
@@ -165,8 +164,9 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   }
 
   waiter* waiting_for(int number) noexcept {
+    if (holds > 0) return nullptr;
     for (auto& w : waiters)
-      if (!w.event && w.wants(number)) return &w;
+      if (!w->event && w->wants(number)) return w.get();
     return nullptr;
   }
 
@@ -201,7 +201,8 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     }
     if (error && self->watcher.failed) self->watcher.failed(event.number, error);
     l.running = false;
-    self->advance(l);
+    // From the loop: calls in a row are no recursion, and others get their turn in between.
+    if (!l.kept.empty()) self->deliver_later();
   }
 
   /// What was kept while nobody handled it; a stop signal first.
@@ -217,12 +218,16 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   }
 
   static asio::awaitable<signal_event> wait(std::shared_ptr<impl> self, std::vector<int> numbers) {
-    auto w = self->waiters.emplace(self->waiters.end(), std::move(numbers), self->executor);
+    auto* w =
+        self->waiters.emplace_back(std::make_unique<waiter>(std::move(numbers), self->executor))
+            .get();
     struct leave {
-      std::list<waiter>& waiters;
-      std::list<waiter>::iterator it;
-      ~leave() { waiters.erase(it); }
-    } at_end{self->waiters, w};
+      impl& owner;
+      waiter* w;
+      ~leave() {
+        std::erase_if(owner.waiters, [this](auto& other) { return other.get() == w; });
+      }
+    } at_end{*self, w};
 
     w->event = self->take_kept(*w);
     try {
@@ -246,16 +251,16 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     });
   }
 
-  static asio::awaitable<void> join(std::shared_ptr<impl> self) {
-    for (auto& [number, l] : self->lanes)
-      while (l.group.size() > 0) co_await l.group.join();
+  asio::awaitable<void> join() {
+    for (auto& [number, l] : lanes)
+      for (advance(l); l.group.size() > 0; advance(l)) co_await l.group.join();
   }
 
   asio::any_io_executor executor;
   signal_feed* feed;
   observer watcher;
   std::map<int, lane> lanes;  // never erased from: a handler that runs refers to its lane
-  std::list<waiter> waiters;
+  std::vector<std::unique_ptr<waiter>> waiters;  // each owns the coroutine that waits
   unsigned holds = 0;
   bool closed = false;
 };
@@ -272,8 +277,12 @@ signal_dispatcher::~signal_dispatcher() {
   impl_->closed = true;
   auto& feed = *std::exchange(impl_->feed, nullptr);
   feed.on_ready({});
-  for (auto& [number, l] : impl_->lanes)
+  for (auto& [number, l] : impl_->lanes) {
+    l.handlers.clear();
     if (std::exchange(l.caught, false)) feed.unwatch(number);
+  }
+  // What still waits is destroyed; it holds a reference to impl_, a cycle otherwise.
+  auto dropped = std::exchange(impl_->waiters, {});
 }
 
 signal_dispatcher::registration signal_dispatcher::on(int number, signal_handler handler,
@@ -297,11 +306,11 @@ asio::awaitable<signal_event> signal_dispatcher::wait(std::vector<int> numbers) 
   return impl::wait(impl_, std::move(numbers));
 }
 
-asio::awaitable<void> signal_dispatcher::join() { return impl::join(impl_); }
+asio::awaitable<void> signal_dispatcher::join() { return impl_->join(); }
 
 asio::awaitable<void> signal_dispatcher::close() {
   impl_->closed = true;
-  return impl::join(impl_);
+  return impl_->join();
 }
 
 signal_dispatcher::registration::registration(std::shared_ptr<state> s) : state_(std::move(s)) {}
