@@ -18,9 +18,9 @@
 BOOST_AUTO_TEST_SUITE(lock_file)
 
 namespace files = std::filesystem;
+using boost::system::system_error;
 using supervisor::kernel::already_locked;
 using supervisor::kernel::control_socket;
-using boost::system::system_error;
 
 namespace {
 
@@ -46,7 +46,8 @@ int connect_to(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof address.sun_path - 1);
-  return ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
+  return ::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ? 0
+                                                                                         : errno;
 }
 
 }  // namespace

@@ -79,10 +79,9 @@ BOOST_AUTO_TEST_CASE(bad_ones_are_named) {
       return std::string(error.what()).find(named) != std::string::npos;
     };
   };
-  for (auto& row : rows)
-    BOOST_TEST_CONTEXT(row.path << " " << row.body)
-      BOOST_CHECK_EXCEPTION(parse_command(row.path, row.body), std::invalid_argument,
-                            mentions(row.named));
+  for (auto& row : rows) BOOST_TEST_CONTEXT(row.path << " " << row.body)
+  BOOST_CHECK_EXCEPTION(parse_command(row.path, row.body), std::invalid_argument,
+                        mentions(row.named));
 }
 
 BOOST_AUTO_TEST_CASE(deep_nesting_is_refused_not_followed) {
@@ -96,12 +95,9 @@ BOOST_AUTO_TEST_CASE(refusals_carry_the_exit_code) {
     errc error;
     unsigned status;
     int exit;
-  } const rows[] = {{errc::no_such_pool, 404, 4},
-                    {errc::no_such_slot, 404, 4},
-                    {errc::rolled_back, 409, 9},
-                    {errc::superseded, 409, 10},
-                    {errc::pool_closed, 409, 10},
-                    {errc::invalid_argument, 400, 2}};
+  } const rows[] = {{errc::no_such_pool, 404, 4}, {errc::no_such_slot, 404, 4},
+                    {errc::rolled_back, 409, 9},  {errc::superseded, 409, 10},
+                    {errc::pool_closed, 409, 10}, {errc::invalid_argument, 400, 2}};
   for (auto& row : rows) {
     auto answer = supervisor::refusal(make_error_code(row.error), "");
     BOOST_TEST(answer.status == row.status);

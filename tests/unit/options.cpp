@@ -49,13 +49,54 @@ BOOST_AUTO_TEST_CASE(a_plain_run_is_the_demo_on_8080_with_two_workers) {
 }
 
 BOOST_AUTO_TEST_CASE(everything_can_be_said) {
-  auto run = run_of({"-w", "7", "-b", ":8000", "-b", "admin=unix:/tmp/a.sock", "--name", "shop",
-                     "--graceful-timeout", "1.5", "--boot-timeout", "500ms", "--drain-delay", "2m",
-                     "--stop-signal", "QUIT", "--user", "nobody", "--group", "nogroup", "--umask",
-                     "027", "--chdir", "/tmp", "--env", "A=1", "--env", "B=x=y", "--limit",
-                     "nofile=100:200", "--limit", "core=unlimited", "--ready", "alive:0.25",
-                     "--control", "/tmp/c.sock", "--pidfile", "/tmp/p", "--log-level", "debug",
-                     "--log-format", "json", "--log-file", "/tmp/l", "--", "sleep", "-1", "--",
+  auto run = run_of({"-w",
+                     "7",
+                     "-b",
+                     ":8000",
+                     "-b",
+                     "admin=unix:/tmp/a.sock",
+                     "--name",
+                     "shop",
+                     "--graceful-timeout",
+                     "1.5",
+                     "--boot-timeout",
+                     "500ms",
+                     "--drain-delay",
+                     "2m",
+                     "--stop-signal",
+                     "QUIT",
+                     "--user",
+                     "nobody",
+                     "--group",
+                     "nogroup",
+                     "--umask",
+                     "027",
+                     "--chdir",
+                     "/tmp",
+                     "--env",
+                     "A=1",
+                     "--env",
+                     "B=x=y",
+                     "--limit",
+                     "nofile=100:200",
+                     "--limit",
+                     "core=unlimited",
+                     "--ready",
+                     "alive:0.25",
+                     "--control",
+                     "/tmp/c.sock",
+                     "--pidfile",
+                     "/tmp/p",
+                     "--log-level",
+                     "debug",
+                     "--log-format",
+                     "json",
+                     "--log-file",
+                     "/tmp/l",
+                     "--",
+                     "sleep",
+                     "-1",
+                     "--",
                      "{fd:admin}"});
   BOOST_TEST(run.prefork.workers == 7u);
   BOOST_REQUIRE(run.prefork.listeners.size() == 2u);
@@ -95,7 +136,7 @@ BOOST_AUTO_TEST_CASE(durations) {
   struct {
     const char* text;
     std::chrono::nanoseconds value;
-  } const good[] = {{"0", 0s},     {"30", 30s},  {"1.5", 1500ms}, {"500ms", 500ms},
+  } const good[] = {{"0", 0s},        {"30", 30s},  {"1.5", 1500ms}, {"500ms", 500ms},
                     {"250us", 250us}, {"2m", 120s}, {"1h", 3600s},   {"0.25s", 250ms}};
   for (auto& row : good) {
     BOOST_TEST_CONTEXT(row.text) {

@@ -10,7 +10,7 @@ BOOST_AUTO_TEST_SUITE(render)
 namespace {
 
 boost::json::object example() {
-  return boost::json::parse(R"({"master": {"name": "shop", "pid": 11, "main_pid": 10,
+  return boost::json::parse(R"json({"master": {"name": "shop", "pid": 11, "main_pid": 10,
     "version": "0.1.0", "uptime_s": 187.2},
     "pools": [{"name": "web", "target": 2, "ready": 1, "generation": 3, "rolling": false,
       "drained": false, "slots": [
@@ -18,7 +18,7 @@ boost::json::object example() {
        "uptime_s": 12.9, "last_exit": "", "detail": ""},
       {"slot": 1, "pid": 0, "state": "backing off", "ready": false, "generation": 3,
        "restarts": 4, "uptime_s": 0, "last_exit": "exit 70 (crash)",
-       "detail": "next start in 7 s, exit 70"}]}]})")
+       "detail": "next start in 7 s, exit 70"}]}]})json")
       .as_object();
 }
 
