@@ -1,10 +1,18 @@
-// The tests' main: a test program may be executed again as the mold of its own function workers.
+// What each test program does first: it may have been executed again as the mold of its own
+// function workers. Boost.Test's static library brings main(), which calls this before anything
+// of the framework is set up.
+#include <unistd.h>
+
 #include <boost/test/unit_test.hpp>
+#include <cstdio>
 
 #include "supervisor/run.hpp"
 #include "support/functions.hpp"
 
-int main(int argc, char** argv) {
-  if (auto code = supervisor::mold_role(argc, argv, test::functions())) return *code;
-  return boost::unit_test::unit_test_main([] { return true; }, argc, argv);
+boost::unit_test::test_suite* init_unit_test_suite(int argc, char** argv) {
+  if (auto code = supervisor::mold_role(argc, argv, test::functions())) {
+    std::fflush(nullptr);
+    ::_exit(*code);
+  }
+  return nullptr;
 }

@@ -21,7 +21,8 @@ class condition {
   explicit condition(host&);
   /// Without a host there are no deadlines: wait() takes none.
   explicit condition(boost::asio::any_io_executor);
-  ~condition();  ///< waiters are left suspended: their owner must be gone or going
+  /// Whoever still waits is never resumed: its coroutine is destroyed.
+  ~condition();
   condition(const condition&) = delete;
 
   /// Resumes every waiter, from the loop.

@@ -5,10 +5,10 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <concepts>
 #include <csignal>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,7 +37,7 @@ struct signal_event {
 /// What happens when a signal comes while its handler still runs.
 enum class delivery : std::uint8_t {
   coalesce,   ///< one runs, one is remembered; the remembered one carries the count (default)
-  queue,      ///< every delivery is handled, one after the other
+  queue,      ///< every delivery is handled, one after the other (beyond 1,000 they merge)
   interrupt,  ///< the running handler is cancelled and awaited, then the new one starts
 };
 
@@ -60,6 +60,8 @@ class signal_feed {
 
 /// The real source, on one asio::signal_set: SA_SIGINFO over Asio's handler keeps exact counts and
 /// the senders, because Asio's completions are edges only (they coalesce, and its pipe is bounded).
+/// Several may live in one process, but a signal number belongs to one of them: watch() throws
+/// EBUSY for one that another watches.
 std::unique_ptr<signal_feed> kernel_signals(boost::asio::any_io_executor);
 
 /// Handlers by signal, as a policy writes them down; given to supervisor::serve().
@@ -77,9 +79,11 @@ class handlers {
   std::vector<entry> entries_;
 };
 
-/// Signals that end supervisor::serve().
+/// Signals that end supervisor::serve(): until(SIGINT, SIGTERM).
 struct until {
-  until(std::initializer_list<int> numbers) : numbers(numbers) {}
+  // No std::initializer_list: g++ 12 compiles none in an expression with co_await.
+  template <std::same_as<int>... Numbers>
+  until(int first, Numbers... more) : numbers{first, more...} {}
   std::vector<int> numbers;
 };
 
@@ -87,6 +91,8 @@ struct until {
 /// long delays no other signal. Stop signals (INT, QUIT, TERM) are delivered before all others.
 /// Runs on one executor, single-threaded; everything it started is joined by close().
 class signal_dispatcher {
+  struct impl;
+
  public:
   /// What the dispatcher tells of: delivered events (returns the journal's id, kept as
   /// signal_event::cause), and the first one of each number that nobody handled.
@@ -96,7 +102,8 @@ class signal_dispatcher {
     std::function<void(int number, std::exception_ptr)> failed;  ///< a handler threw
   };
 
-  /// `feed` outlives the dispatcher.
+  /// `feed` outlives the dispatcher. Handlers that still run at its end go on; who still waits is
+  /// never resumed, its coroutine is destroyed.
   signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed, observer = {});
   ~signal_dispatcher();
   signal_dispatcher(const signal_dispatcher&) = delete;
@@ -123,11 +130,13 @@ class signal_dispatcher {
                                 delivery mode = delivery::coalesce);
   bool handled(int number) const noexcept;
 
-  /// Catches `number` without a handler: it is kept for wait(), else told as unhandled, once.
+  /// Catches `number` without a handler: what comes is kept for wait() or for a later handler; the
+  /// first one that nobody took at once is told as unhandled.
   void watch(int number);
 
   /// pause(2) and sigwait(3): suspends until one of `numbers` (empty: any caught signal) comes.
-  /// A waiter takes precedence over a handler. Cancellation leaves the signal undelivered.
+  /// They are caught from this call on, as by watch(). A waiter takes precedence over a handler.
+  /// Cancellation leaves the signal undelivered.
   boost::asio::awaitable<signal_event> wait(std::vector<int> numbers);
 
   /// A critical section: while a hold lives nothing is delivered; then everything is. Nestable.
@@ -139,14 +148,17 @@ class signal_dispatcher {
     ~hold();
 
    private:
-    signal_dispatcher* dispatcher_;
+    std::shared_ptr<impl> impl_;
   };
 
+  /// Cancels the handler of `number` that runs, if one does, and waits for its end.
+  boost::asio::awaitable<void> cancel(int number);
+  /// Waits for the handlers that run now, and those that are remembered.
+  boost::asio::awaitable<void> join();
   /// Stops delivery, cancels nothing, waits for the handlers that run.
   boost::asio::awaitable<void> close();
 
  private:
-  struct impl;
   std::shared_ptr<impl> impl_;
 };
 

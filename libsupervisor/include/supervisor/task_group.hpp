@@ -24,10 +24,11 @@ class task_group {
   /// Starts `task` from the loop. Its cancellation is the group's.
   void spawn(boost::asio::awaitable<void> task);
   /// Asks every member to end (terminal cancellation): its next co_await throws operation_aborted,
-  /// which is not counted as a failure.
+  /// which is not counted as a failure. Called from outside the loop it takes effect in the loop.
   void cancel();
   std::size_t size() const noexcept;
-  /// Completes when no member is left. Cancelling it leaves the members running.
+  /// Completes when no member is left; the group outlives it. Cancelling it leaves the members
+  /// running.
   boost::asio::awaitable<void> join();
 
  private:

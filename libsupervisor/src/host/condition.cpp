@@ -8,6 +8,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cassert>
 #include <list>
+#include <utility>
 
 #include "host/host.hpp"
 
@@ -69,8 +70,13 @@ condition::condition(asio::any_io_executor e)
     : impl_(std::make_shared<impl>(std::move(e), nullptr)) {}
 
 condition::~condition() {
-  for (auto& waiter : impl_->waiters)
+  // A waiter's handler owns its coroutine: dropping it destroys the frames, whose destructors may
+  // come back here and find nothing.
+  auto dropped = std::move(impl_->waiters);
+  for (auto& waiter : dropped) {
     if (waiter.timer) impl_->clock->cancel(waiter.timer);
+    asio::get_associated_cancellation_slot(waiter.handler).clear();
+  }
 }
 
 void condition::notify() noexcept {
@@ -78,8 +84,7 @@ void condition::notify() noexcept {
 }
 
 asio::awaitable<bool> condition::wait(time_point deadline) {
-  auto keep = impl_;
-  auto start = [keep, deadline](completion handler) { keep->add(std::move(handler), deadline); };
+  auto start = [this, deadline](completion handler) { impl_->add(std::move(handler), deadline); };
   bool notified = co_await asio::async_initiate<const asio::use_awaitable_t<>,
                                                 void(boost::system::error_code, bool)>(
       start, asio::use_awaitable);

@@ -1,29 +1,30 @@
 // A host without an operating system: virtual time, scripted processes, one seed.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "host/host.hpp"
 
 namespace supervisor {
 
-/// How one simulated process behaves. Durations count from its launch unless said otherwise.
+/// How one simulated process behaves. Durations count from its start, when it gets its pid.
 struct script {
   script() = default;
   std::optional<launch_error> launch_fails;          ///< it never runs
-  duration launch_takes{};                           ///< until it has a pid
-  std::optional<duration> ready_after = duration{};  ///< from its start; none: never says so
+  duration launch_takes{};                           ///< from its launch, in an open program
+  std::optional<duration> ready_after = duration{};  ///< none: it never says so
   std::optional<duration> exits_after;               ///< by itself; none: it lives
   exit_status exit_with = exit_status::exited(0);
-  bool out_of_memory = false;
-  duration drain_takes{};               ///< from a stop signal (TERM, INT, QUIT) to exit 0
-  bool ignores_stop = false;            ///< only KILL ends it
-  std::optional<duration> hangs_after;  ///< the host reports it hung, see child_view::hung
+  bool out_of_memory = false;  ///< that exit is the kernel's doing
+  /// From a stop signal (TERM, INT, QUIT), which it answers with STOPPING=1, to exit 0.
+  duration drain_takes{};
+  bool ignores_stop = false;            ///< only KILL and the signals that dump core end it
+  std::optional<duration> hangs_after;  ///< the host says so, and stop signals are not answered
   duration reap_takes{};                ///< from death to the report
 };
 
@@ -34,7 +35,8 @@ struct program_script {
   std::optional<launch_error> fails;
 };
 
-/// The simulated outside. Not thread-safe; everything runs in run_*() on the caller's thread.
+/// The simulated outside. Not thread-safe; everything runs in poll*() and run_*() on the caller's
+/// thread, in the order of its time, and at one time in the order it was asked for.
 class simulated_host final : public host {
  public:
   explicit simulated_host(std::uint64_t seed = 1);
@@ -44,17 +46,27 @@ class simulated_host final : public host {
   std::function<script(const launch_request&)> on_launch;                    ///< default: script{}
   std::function<program_script(const std::string&, std::uint64_t)> on_open;  ///< default: {}
 
+  /// From now on what falls due at one time runs in an order drawn from the seed, not in the order
+  /// in which it was asked for: the world promises none.
+  void shuffle();
+
   // What the test does.
   void send_signal(signal_event);   ///< to the supervisor
   void kill(child_id, int number);  ///< from outside, to a child
-  /// Runs everything that is ready, without moving the clock. Returns the number of steps.
+  /// Runs everything that is ready, without moving the clock. Returns the number of steps. Throws
+  /// std::logic_error when the loop comes to no rest.
   std::size_t poll();
   /// Runs one ready step; false when nothing is ready. For stopping the world between any two.
   bool poll_one();
   /// Runs until `done` holds, moving the clock from deadline to deadline; false when `limit` of
   /// virtual time has passed, or nothing is left that could ever happen.
   bool run_until(const std::function<bool()>& done, duration limit = std::chrono::hours(1));
+  /// Runs for as long in virtual time; the clock stands at its end afterwards.
   void run_for(duration);
+  /// The supervisor's program is gone between two steps: what it had posted, its timers, observers
+  /// and handlers are dropped, and executor() is a new one. Children and programs go on; reports
+  /// wait for the next on_report(). Call it before the objects of supervision are destroyed.
+  void crash();
 
   // What the test sees.
   std::vector<child_id> living() const;  ///< in order of launch

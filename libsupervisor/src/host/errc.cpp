@@ -1,0 +1,52 @@
+#include "supervisor/errc.hpp"
+
+#include <string>
+
+namespace supervisor {
+
+namespace {
+
+class category final : public boost::system::error_category {
+ public:
+  const char* name() const noexcept override { return "supervisor"; }
+  std::string message(int value) const override {
+    switch (static_cast<errc>(value)) {
+      case errc::no_such_pool:
+        return "no such pool";
+      case errc::no_such_slot:
+        return "no such slot";
+      case errc::no_such_function:
+        return "no worker function of that name";
+      case errc::pool_closed:
+        return "the pool is stopping or has stopped";
+      case errc::rolled_back:
+        return "rolled back, the old generation serves";
+      case errc::superseded:
+        return "superseded by another command";
+      case errc::invalid_argument:
+        return "invalid argument";
+      case errc::threads_in_mold_role:
+        return "the program had threads when it was to be a mold";
+      case errc::mold_unavailable:
+        return "no mold is there to fork a worker";
+      case errc::degraded:
+        return "not every wanted worker is ready";
+      case errc::already_running:
+        return "another master is running";
+    }
+    return "error " + std::to_string(value);
+  }
+};
+
+}  // namespace
+
+const boost::system::error_category& supervisor_category() noexcept {
+  static const category instance;
+  return instance;
+}
+
+boost::system::error_code make_error_code(errc e) noexcept {
+  return {static_cast<int>(e), supervisor_category()};
+}
+
+}  // namespace supervisor

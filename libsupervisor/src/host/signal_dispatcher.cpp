@@ -1,0 +1,355 @@
+#include <algorithm>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
+#include <cassert>
+#include <climits>
+#include <deque>
+#include <map>
+
+#include "supervisor/condition.hpp"
+#include "supervisor/signals.hpp"
+#include "supervisor/task_group.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+
+constexpr std::size_t most_kept = 1000;  // a bound for what a sender can make us remember
+
+bool is_stop(int number) noexcept {
+  return number == SIGINT || number == SIGQUIT || number == SIGTERM;
+}
+
+bool is_real_time(int number) noexcept { return number >= SIGRTMIN; }
+
+/// `into` stands for both from now on; what cannot be added is the later one's.
+void merge(signal_event& into, const signal_event& later) noexcept {
+  auto count = into.count + later.count;
+  auto value = std::int64_t{later.value} + (is_real_time(later.number) ? into.value : 0);
+  into = later;
+  into.count = count;
+  into.value = static_cast<int>(std::clamp<std::int64_t>(value, INT_MIN, INT_MAX));
+}
+
+/// Deliveries of one signal that nobody has got yet. Real-time signals stay apart, as in the
+/// kernel.
+class backlog {
+ public:
+  bool empty() const noexcept { return events_.empty(); }
+  void clear() noexcept { events_.clear(); }
+
+  void push(const signal_event& event) {
+    bool apart = is_real_time(event.number) && events_.size() < most_kept;
+    if (apart || events_.empty())
+      events_.push_back(event);
+    else
+      merge(events_.back(), event);
+  }
+
+  void put_back(const signal_event& event) { events_.push_front(event); }
+
+  signal_event pop() {
+    auto event = events_.front();
+    events_.pop_front();
+    return event;
+  }
+
+  /// All as one: for handlers that coalesce.
+  signal_event pop_all() {
+    auto event = pop();
+    for (auto& later : events_) merge(event, later);
+    events_.clear();
+    return event;
+  }
+
+  /// A single delivery. Merged real-time ones stay together: their values are only known summed.
+  signal_event pop_one() {
+    if (is_real_time(events_.front().number) || events_.front().count == 1) return pop();
+    auto event = events_.front();
+    --events_.front().count;
+    event.count = 1;
+    return event;
+  }
+
+ private:
+  std::deque<signal_event> events_;
+};
+
+}  // namespace
+
+struct signal_dispatcher::registration::state {
+  std::weak_ptr<signal_dispatcher::impl> owner;
+  int number;
+  signal_handler handler;
+  delivery mode;
+};
+
+struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher::impl> {
+  using entry = std::shared_ptr<registration::state>;
+
+  struct lane {
+    explicit lane(const asio::any_io_executor& executor) : group(executor) {}
+    std::vector<entry> handlers;  // the last one is in force
+    backlog kept;
+    task_group group;  // of at most one: the handler that runs
+    bool caught = false;
+    bool watched = false;  // also without a handler
+    bool running = false;
+    bool interrupted = false;
+    bool told = false;
+  };
+
+  struct waiter {
+    waiter(std::vector<int> n, const asio::any_io_executor& executor)
+        : numbers(std::move(n)), changed(executor) {}
+    bool wants(int number) const noexcept {
+      return numbers.empty() || std::ranges::find(numbers, number) != numbers.end();
+    }
+    std::vector<int> numbers;
+    std::optional<signal_event> event;
+    condition changed;
+  };
+
+  impl(asio::any_io_executor e, signal_feed& f, observer o)
+      : executor(std::move(e)), feed(&f), watcher(std::move(o)) {}
+
+  lane& caught_lane(int number) {
+    auto& l = lanes.try_emplace(number, executor).first->second;
+    if (!l.caught && feed) {
+      feed->watch(number);
+      l.caught = true;
+    }
+    return l;
+  }
+
+  void drop(const entry& e) {
+    auto& l = lanes.at(e->number);
+    std::erase(l.handlers, e);
+    if (!l.handlers.empty() || l.watched || !l.caught) return;
+    l.caught = false;
+    l.kept.clear();
+    if (feed) feed->unwatch(e->number);
+  }
+
+  /// Takes what came, and hands out all that may be handed out now.
+  void deliver() {
+    if (closed || holds > 0 || !feed) return;
+    auto events = feed->take();
+    for (bool stop : {true, false})
+      for (auto& event : events)
+        if (is_stop(event.number) == stop) route(event);
+    for (auto& [number, l] : lanes) {
+      while (l.handlers.empty() && !l.kept.empty() && waiting_for(number)) to_waiter(l.kept.pop());
+      advance(l);
+    }
+  }
+
+  void route(signal_event event) {
+    auto found = lanes.find(event.number);
+    if (found == lanes.end() || !found->second.caught) return;
+    auto& l = found->second;
+    if (event.cause == 0 && watcher.delivered) event.cause = watcher.delivered(event);
+    if (waiting_for(event.number)) return to_waiter(event);
+    l.kept.push(event);
+    if (l.handlers.empty() && !std::exchange(l.told, true) && watcher.unhandled)
+      watcher.unhandled(event);
+    if (l.running && !l.handlers.empty() && l.handlers.back()->mode == delivery::interrupt) {
+      l.interrupted = true;
+      l.group.cancel();
+    }
+    advance(l);
+  }
+
+  waiter* waiting_for(int number) noexcept {
+    if (holds > 0) return nullptr;
+    for (auto& w : waiters)
+      if (!w->event && w->wants(number)) return w.get();
+    return nullptr;
+  }
+
+  void to_waiter(const signal_event& event) {
+    auto* w = waiting_for(event.number);
+    w->event = event;
+    w->changed.notify();
+  }
+
+  /// Starts the next call of a lane's handler, where there is one to start.
+  void advance(lane& l) {
+    if (closed || holds > 0 || l.running || l.handlers.empty() || l.kept.empty()) return;
+    auto handler = l.handlers.back();
+    auto event = handler->mode == delivery::queue ? l.kept.pop_one() : l.kept.pop_all();
+    l.running = true;
+    l.interrupted = false;
+    l.group.spawn(run(shared_from_this(), l, std::move(handler), event));
+  }
+
+  /// One call of a handler. Keeps the closure, whose captures the coroutine uses.
+  static asio::awaitable<void> run(std::shared_ptr<impl> self, lane& l, entry handler,
+                                   signal_event event) {
+    std::exception_ptr error;
+    try {
+      auto call = handler->handler(event);
+      co_await std::move(call);
+    } catch (const boost::system::system_error& e) {
+      if (!l.interrupted || e.code() != asio::error::operation_aborted)
+        error = std::current_exception();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    if (error && self->watcher.failed) self->watcher.failed(event.number, error);
+    l.running = false;
+    // From the loop: calls in a row are no recursion, and others get their turn in between.
+    if (!l.kept.empty()) self->deliver_later();
+  }
+
+  /// What was kept while nobody handled it; a stop signal first.
+  std::optional<signal_event> take_kept(const waiter& w) {
+    if (closed || holds > 0) return {};
+    lane* found = nullptr;
+    for (auto& [number, l] : lanes) {
+      if (l.kept.empty() || !l.handlers.empty() || !w.wants(number)) continue;
+      if (!found || is_stop(number)) found = &l;
+      if (is_stop(number)) break;
+    }
+    return found ? std::optional(found->kept.pop()) : std::nullopt;
+  }
+
+  static asio::awaitable<signal_event> wait(std::shared_ptr<impl> self, std::vector<int> numbers) {
+    auto* w =
+        self->waiters.emplace_back(std::make_unique<waiter>(std::move(numbers), self->executor))
+            .get();
+    struct leave {
+      impl& owner;
+      waiter* w;
+      ~leave() {
+        std::erase_if(owner.waiters, [this](auto& other) { return other.get() == w; });
+      }
+    } at_end{*self, w};
+
+    w->event = self->take_kept(*w);
+    try {
+      while (!w->event) co_await w->changed.wait();
+    } catch (...) {
+      // Cancelled in the same turn of the loop in which it was given one.
+      if (w->event) self->give_back(*w->event);
+      throw;
+    }
+    co_return *w->event;
+  }
+
+  void give_back(const signal_event& event) {
+    lanes.at(event.number).kept.put_back(event);
+    deliver_later();
+  }
+
+  void deliver_later() {
+    asio::post(executor, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->deliver();
+    });
+  }
+
+  asio::awaitable<void> cancel(int number) {
+    auto found = lanes.find(number);
+    if (found == lanes.end()) co_return;
+    found->second.interrupted = true;
+    found->second.group.cancel();
+    co_await found->second.group.join();
+  }
+
+  asio::awaitable<void> join() {
+    for (auto& [number, l] : lanes)
+      for (advance(l); l.group.size() > 0; advance(l)) co_await l.group.join();
+  }
+
+  asio::any_io_executor executor;
+  signal_feed* feed;
+  observer watcher;
+  std::map<int, lane> lanes;  // never erased from: a handler that runs refers to its lane
+  std::vector<std::unique_ptr<waiter>> waiters;  // each owns the coroutine that waits
+  unsigned holds = 0;
+  bool closed = false;
+};
+
+signal_dispatcher::signal_dispatcher(asio::any_io_executor executor, signal_feed& feed,
+                                     observer watcher)
+    : impl_(std::make_shared<impl>(std::move(executor), feed, std::move(watcher))) {
+  feed.on_ready([weak = std::weak_ptr(impl_)] {
+    if (auto self = weak.lock()) self->deliver();
+  });
+}
+
+signal_dispatcher::~signal_dispatcher() {
+  impl_->closed = true;
+  auto& feed = *std::exchange(impl_->feed, nullptr);
+  feed.on_ready({});
+  for (auto& [number, l] : impl_->lanes) {
+    l.handlers.clear();
+    if (std::exchange(l.caught, false)) feed.unwatch(number);
+  }
+  // What still waits is destroyed; it holds a reference to impl_, a cycle otherwise.
+  auto dropped = std::exchange(impl_->waiters, {});
+}
+
+signal_dispatcher::registration signal_dispatcher::on(int number, signal_handler handler,
+                                                      delivery mode) {
+  auto& lane = impl_->caught_lane(number);
+  auto entry = std::make_shared<registration::state>(impl_, number, std::move(handler), mode);
+  lane.handlers.push_back(entry);
+  impl_->advance(lane);
+  return registration(std::move(entry));
+}
+
+bool signal_dispatcher::handled(int number) const noexcept {
+  auto found = impl_->lanes.find(number);
+  return found != impl_->lanes.end() && !found->second.handlers.empty();
+}
+
+void signal_dispatcher::watch(int number) { impl_->caught_lane(number).watched = true; }
+
+asio::awaitable<signal_event> signal_dispatcher::wait(std::vector<int> numbers) {
+  for (int number : numbers) watch(number);
+  return impl::wait(impl_, std::move(numbers));
+}
+
+asio::awaitable<void> signal_dispatcher::cancel(int number) { return impl_->cancel(number); }
+asio::awaitable<void> signal_dispatcher::join() { return impl_->join(); }
+
+asio::awaitable<void> signal_dispatcher::close() {
+  impl_->closed = true;
+  return impl_->join();
+}
+
+signal_dispatcher::registration::registration(std::shared_ptr<state> s) : state_(std::move(s)) {}
+signal_dispatcher::registration::registration(registration&&) noexcept = default;
+signal_dispatcher::registration& signal_dispatcher::registration::operator=(
+    registration&& other) noexcept {
+  if (this != &other) {
+    reset();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+signal_dispatcher::registration::~registration() { reset(); }
+
+void signal_dispatcher::registration::reset() noexcept {
+  if (auto state = std::exchange(state_, nullptr))
+    if (auto owner = state->owner.lock()) owner->drop(state);
+}
+
+signal_dispatcher::hold::hold(signal_dispatcher& dispatcher) : impl_(dispatcher.impl_) {
+  ++impl_->holds;
+}
+signal_dispatcher::hold::hold(hold&&) noexcept = default;
+signal_dispatcher::hold::~hold() {
+  if (impl_ && --impl_->holds == 0) impl_->deliver_later();
+}
+
+handlers& handlers::operator()(int number, signal_handler handler, delivery mode) {
+  entries_.push_back({number, std::move(handler), mode});
+  return *this;
+}
+
+}  // namespace supervisor

@@ -1,0 +1,147 @@
+#include "supervisor/spec.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string_view>
+
+namespace supervisor {
+
+namespace {
+
+using fault = std::optional<std::string>;
+
+/// exec(2), setenv(3) and open(2) end a string at its first NUL: what follows would be lost
+/// silently.
+bool has_nul(std::string_view text) { return text.find('\0') != text.npos; }
+
+fault find_in_program(const spec& s) {
+  if (s.function.empty() && s.program.empty())
+    return "it names neither a worker function nor a program";
+  if (!s.function.empty() && !s.program.empty())
+    return fmt::format("it names a function ('{}') and a program ('{}'); give one", s.function,
+                       s.program);
+  if (s.is_function() && !s.arguments.empty())
+    return fmt::format("the worker function '{}' takes no arguments; they are for programs",
+                       s.function);
+  if (has_nul(s.function) || has_nul(s.program)) return "a NUL character in its name";
+  for (auto& argument : s.arguments)
+    if (has_nul(argument)) return fmt::format("a NUL character in argument '{}'", argument.c_str());
+  return {};
+}
+
+fault find_in_environment(const spec& s) {
+  static constexpr std::array<std::string_view, 4> ours{"LISTEN_FDS", "LISTEN_PID",
+                                                        "LISTEN_FDNAMES", "NOTIFY_SOCKET"};
+  for (auto& [name, value] : s.environment) {
+    if (name.empty()) return "an environment variable without a name";
+    if (name.find('=') != name.npos)
+      return fmt::format("environment variable '{}': a name cannot contain '='", name);
+    if (has_nul(name) || has_nul(value))
+      return fmt::format("environment variable '{}': a NUL character", name.c_str());
+    if (std::ranges::find(ours, name) != ours.end())
+      return fmt::format("environment variable '{}' is set by the supervisor", name);
+  }
+  return {};
+}
+
+fault find_in_output(std::string_view stream, const output& o) {
+  bool file = o.where == output::to::file;
+  if (file && o.path.empty()) return fmt::format("{} goes to a file, but no path is given", stream);
+  if (!file && !o.path.empty())
+    return fmt::format("{} has the path '{}' but does not go to a file", stream, o.path);
+  if (has_nul(o.path)) return fmt::format("a NUL character in the path of {}", stream);
+  return {};
+}
+
+fault find_in_limits(const spec& s) {
+  static constexpr std::array<std::string_view, 9> known{
+      "nofile", "nproc", "core", "as", "cpu", "data", "fsize", "memlock", "stack"};
+  std::set<std::string_view> seen;
+  for (auto& l : s.limits) {
+    if (std::ranges::find(known, l.name) == known.end())
+      return fmt::format("unknown limit '{}'; known are {}", l.name, fmt::join(known, ", "));
+    if (l.soft > l.hard)
+      return fmt::format("limit {}: soft {} is above hard {}", l.name, l.soft, l.hard);
+    if (!seen.insert(l.name).second) return fmt::format("limit {} is given twice", l.name);
+  }
+  return {};
+}
+
+fault find_in_listeners(const spec& s) {
+  std::set<std::string_view> seen;
+  for (auto& name : s.listeners) {
+    if (name.empty()) return "a listener without a name";
+    if (!seen.insert(name).second) return fmt::format("listener '{}' is given twice", name);
+  }
+  if (s.listeners.empty()) return {};  // all the supervisor has, which are not known here
+  for (std::string_view argument : s.arguments)
+    for (auto at = argument.find("{fd:"); at != argument.npos; at = argument.find("{fd:", at + 1)) {
+      auto end = argument.find('}', at);
+      if (end == argument.npos) break;
+      auto name = argument.substr(at + 4, end - at - 4);
+      if (!seen.contains(name))
+        return fmt::format("argument '{}' uses listener '{}', which the workers do not get",
+                           argument, name);
+    }
+  return {};
+}
+
+fault find_in_timing(const spec& s) {
+  if (s.alive_for < duration{}) return "alive_for is negative";
+  if (s.boot_timeout <= duration{}) return "boot_timeout must be more than zero";
+  bool by_time =
+      s.ready == readiness::alive || (s.ready == readiness::automatic && !s.is_function());
+  if (by_time && s.alive_for >= s.boot_timeout)
+    return "alive_for is not shorter than boot_timeout: no worker could get ready";
+  if (s.hang_timeout < duration{}) return "hang_timeout is negative";
+  if (s.hang_timeout > duration{} && !s.is_function())
+    return "hang_timeout is for function workers: a program cannot be asked for a sign of life";
+  for (auto& step : s.stop) {
+    if (step.signal < 1 || step.signal > SIGRTMAX)
+      return fmt::format("stop ladder: there is no signal {}", step.signal);
+    if (step.wait < duration{}) return "stop ladder: a wait is negative";
+  }
+  return {};
+}
+
+fault find_in_restart(const restart_policy& p) {
+  if (p.base < duration{}) return "restart: base is negative";
+  if (p.cap < p.base) return "restart: cap is less than base";
+  if (!(p.jitter >= 0 && p.jitter <= 1)) return "restart: jitter is not between 0 and 1";
+  if (p.healthy_after < duration{}) return "restart: healthy_after is negative";
+  return {};
+}
+
+}  // namespace
+
+spec spec::command(std::string program, std::vector<std::string> arguments) {
+  spec s{std::string()};
+  s.program = std::move(program);
+  s.arguments = std::move(arguments);
+  return s;
+}
+
+spec& spec::env(std::string name, std::string value) & {
+  environment.emplace_back(std::move(name), std::move(value));
+  return *this;
+}
+
+std::optional<std::string> find_fault(const spec& s) {
+  if (s.umask && *s.umask > 0777) return fmt::format("umask {:o} is above 777", *s.umask);
+  if (has_nul(s.directory) || has_nul(s.user) || has_nul(s.group))
+    return "a NUL character in directory, user or group";
+  fault first = find_in_program(s);
+  if (!first) first = find_in_environment(s);
+  if (!first) first = find_in_output("stdout", s.out);
+  if (!first) first = find_in_output("stderr", s.err);
+  if (!first) first = find_in_limits(s);
+  if (!first) first = find_in_listeners(s);
+  if (!first) first = find_in_timing(s);
+  if (!first) first = find_in_restart(s.restart);
+  return first;
+}
+
+}  // namespace supervisor

@@ -1,0 +1,194 @@
+#include "kernel/signal_handlers.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
+#include <climits>
+
+namespace supervisor::kernel {
+
+namespace {
+
+// The kernel's first real-time signal; SIGRTMIN is glibc's, two more.
+constexpr int first_real_time = 32;
+constexpr std::size_t ring_size = 128;
+
+/// code, pid and uid of a siginfo in one word, so that a reader on another thread never sees half
+/// of one. Pids have 22 bits (PID_MAX_LIMIT), codes fit a signed byte but for SI_KERNEL, 0x80.
+std::uint64_t pack_origin(const siginfo_t& info) noexcept {
+  bool sent = info.si_code == SI_USER || info.si_code == SI_QUEUE || info.si_code == SI_TKILL ||
+              info.si_code == SI_MESGQ || info.si_signo == SIGCHLD;
+  auto pid = sent ? static_cast<std::uint32_t>(info.si_pid) & 0xffffff : 0;
+  auto uid = sent ? info.si_uid : 0;
+  return std::uint64_t{uid} << 32 | std::uint64_t{pid} << 8 |
+         static_cast<std::uint8_t>(info.si_code);
+}
+
+void unpack_origin(std::uint64_t origin, signal_event& event) noexcept {
+  auto code = static_cast<std::uint8_t>(origin);
+  event.code = code == SI_KERNEL ? SI_KERNEL : static_cast<std::int8_t>(code);
+  event.sender = static_cast<pid_t>(origin >> 8 & 0xffffff);
+  event.uid = static_cast<uid_t>(origin >> 32);
+}
+
+bool has_value(const siginfo_t& info) noexcept {
+  return info.si_code == SI_QUEUE || info.si_code == SI_TIMER || info.si_code == SI_MESGQ;
+}
+
+/// A bounded queue with many writers, each inside a signal handler on any thread, and one reader.
+/// Lock-free: nobody waits for a writer that was interrupted; whoever completes an entry wakes the
+/// loop after it.
+class ring {
+ public:
+  bool push(std::uint64_t origin, int value) noexcept {
+    auto ticket = head_.load(std::memory_order_relaxed);
+    do {
+      if (ticket - tail_.load(std::memory_order_acquire) >= ring_size) return false;
+    } while (!head_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_relaxed));
+    auto& e = entries_[ticket % ring_size];
+    e.origin = origin;
+    e.value = value;
+    e.filled.store(ticket + 1, std::memory_order_release);
+    return true;
+  }
+  bool empty() const noexcept {
+    auto tail = tail_.load(std::memory_order_relaxed);
+    return entries_[tail % ring_size].filled.load(std::memory_order_acquire) != tail + 1;
+  }
+  bool pop(signal_event& event) noexcept {
+    if (empty()) return false;
+    auto tail = tail_.load(std::memory_order_relaxed);
+    unpack_origin(entries_[tail % ring_size].origin, event);
+    event.value = entries_[tail % ring_size].value;
+    tail_.store(tail + 1, std::memory_order_release);
+    return true;
+  }
+
+ private:
+  struct entry {
+    std::atomic<std::uint64_t> filled{0};  // its ticket + 1
+    std::uint64_t origin = 0;
+    int value = 0;
+  };
+  std::array<entry, ring_size> entries_;
+  std::atomic<std::uint64_t> head_{0};
+  std::atomic<std::uint64_t> tail_{0};
+};
+
+/// All that is kept of one signal number. `origin` and `value` are written before `count` grows.
+struct inbox {
+  std::atomic<std::uint64_t> count{0};
+  std::atomic<std::uint64_t> origin{0};  // of the latest
+  std::atomic<std::int64_t> value{0};    // the latest; a real-time signal: the sum
+  struct sigaction under{};
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+// Static, because a handler may run on another thread when its owner goes.
+std::array<inbox, _NSIG> inboxes;
+std::array<ring, _NSIG - first_real_time> rings;
+
+void keep(int number, const siginfo_t& info) noexcept {
+  auto origin = pack_origin(info);
+  int value = has_value(info) ? info.si_value.sival_int : 0;
+  auto& box = inboxes[static_cast<std::size_t>(number)];
+  if (number < first_real_time)
+    box.value.store(value, std::memory_order_relaxed);
+  else if (rings[static_cast<std::size_t>(number - first_real_time)].push(origin, value))
+    return;
+  else
+    box.value.fetch_add(value, std::memory_order_relaxed);
+  box.origin.store(origin, std::memory_order_relaxed);
+  box.count.fetch_add(1, std::memory_order_release);
+}
+
+/// Only what signal-safety(7) allows; errno is the interrupted code's.
+void on_signal(int number, siginfo_t* info, void* context) {
+  int saved = errno;
+  keep(number, *info);
+  auto& under = inboxes[static_cast<std::size_t>(number)].under;
+  if (under.sa_flags & SA_SIGINFO)
+    under.sa_sigaction(number, info, context);
+  else
+    under.sa_handler(number);
+  errno = saved;
+}
+
+bool is_ours(const struct sigaction& action) noexcept {
+  return (action.sa_flags & SA_SIGINFO) && action.sa_sigaction == on_signal;
+}
+
+[[noreturn]] void fail(int error, const char* what) {
+  throw boost::system::system_error(error, boost::system::system_category(), what);
+}
+
+}  // namespace
+
+signals_blocked::signals_blocked() noexcept {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before_);
+}
+
+signals_blocked::~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+struct sigaction disposition(int number) {
+  struct sigaction present;
+  if (sigaction(number, nullptr, &present) != 0) fail(errno, "sigaction");
+  return present;
+}
+
+void catch_signal(int number) {
+  auto under = disposition(number);
+  bool function =
+      under.sa_flags & SA_SIGINFO || (under.sa_handler != SIG_DFL && under.sa_handler != SIG_IGN);
+  if (is_ours(under) || !function) fail(EBUSY, "catching a signal twice");
+
+  std::vector<signal_event> stale;
+  collect(number, stale);
+  inboxes[static_cast<std::size_t>(number)].under = under;
+
+  struct sigaction ours{};
+  ours.sa_sigaction = on_signal;
+  // SA_RESTART: a signal must not fail the blocking calls of a program that links the library.
+  ours.sa_flags = SA_SIGINFO | SA_RESTART;
+  sigfillset(&ours.sa_mask);
+  if (sigaction(number, &ours, nullptr) != 0) fail(errno, "sigaction");
+}
+
+void release_signal(int number, const struct sigaction& before) noexcept {
+  struct sigaction present;
+  if (sigaction(number, nullptr, &present) != 0) return;  // only a bad number fails (sigaction(2))
+  auto& under = inboxes[static_cast<std::size_t>(number)].under;
+  sigaction(number, is_ours(present) ? &under : &before, nullptr);
+}
+
+bool collectable(int number) noexcept {
+  return inboxes[static_cast<std::size_t>(number)].count.load(std::memory_order_acquire) > 0 ||
+         (number >= first_real_time &&
+          !rings[static_cast<std::size_t>(number - first_real_time)].empty());
+}
+
+void collect(int number, std::vector<signal_event>& into) {
+  signal_event event;
+  event.number = number;
+  if (number >= first_real_time)
+    // At most what one ring holds, however fast more comes in.
+    for (std::size_t n = 0; n < ring_size; ++n) {
+      if (!rings[static_cast<std::size_t>(number - first_real_time)].pop(event)) break;
+      into.push_back(event);
+    }
+  auto& box = inboxes[static_cast<std::size_t>(number)];
+  event.count = box.count.exchange(0, std::memory_order_acquire);
+  if (event.count == 0) return;
+  unpack_origin(box.origin.load(std::memory_order_relaxed), event);
+  auto value = box.value.exchange(0, std::memory_order_relaxed);
+  event.value = static_cast<int>(std::clamp<std::int64_t>(value, INT_MIN, INT_MAX));
+  into.push_back(event);
+}
+
+}  // namespace supervisor::kernel

@@ -1,0 +1,119 @@
+// The kernel's signals, on one asio::signal_set.
+#include <boost/asio/signal_set.hpp>
+#include <map>
+
+#include "kernel/signal_handlers.hpp"
+#include "supervisor/signals.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+
+/// Asio's completions are edges: its pipe drops what it cannot hold, and every byte becomes a
+/// completion of its own. What came, and how often, is what our handler counted.
+struct feed_state : std::enable_shared_from_this<feed_state> {
+  explicit feed_state(asio::any_io_executor executor) : set(std::move(executor)) {}
+
+  bool collectable() const noexcept {
+    for (auto& [number, before] : watched)
+      if (kernel::collectable(number)) return true;
+    return false;
+  }
+
+  /// Exactly one wait is outstanding while something is watched; none else, so that a loop with
+  /// nothing to do can end.
+  void arm() {
+    if (waiting || watched.empty()) return;
+    waiting = true;
+    set.async_wait([weak = weak_from_this()](boost::system::error_code, int) {
+      auto self = weak.lock();
+      if (!self) return;
+      self->waiting = false;
+      self->arm();
+      self->tell();
+    });
+  }
+
+  /// Once a burst: until take(), further completions say nothing new.
+  void tell() {
+    if (told || !ready || !collectable()) return;
+    told = true;
+    auto call = ready;  // it may set another
+    call();
+  }
+
+  asio::signal_set set;
+  std::map<int, struct sigaction> watched;  // with what was there before us
+  std::function<void()> ready;
+  bool waiting = false;
+  bool told = false;
+};
+
+class kernel_feed final : public signal_feed {
+ public:
+  explicit kernel_feed(asio::any_io_executor executor)
+      : state_(std::make_shared<feed_state>(std::move(executor))) {}
+  ~kernel_feed() override {
+    state_->ready = nullptr;
+    while (!state_->watched.empty()) unwatch(state_->watched.begin()->first);
+  }
+
+  void watch(int number) override {
+    if (state_->watched.contains(number)) return;
+    kernel::signals_blocked between;  // nothing reaches Asio's handler that ours has not counted
+    auto before = kernel::disposition(number);
+    state_->set.add(number);
+    try {
+      kernel::catch_signal(number);
+    } catch (...) {
+      boost::system::error_code ignored;
+      state_->set.remove(number, ignored);
+      throw;
+    }
+    state_->watched.emplace(number, before);
+    state_->arm();
+  }
+
+  void unwatch(int number) override {
+    auto found = state_->watched.find(number);
+    if (found == state_->watched.end()) return;
+    auto before = found->second;
+    state_->watched.erase(found);
+    remove(number, before);
+    if (state_->watched.empty()) state_->set.cancel();
+  }
+
+  std::vector<signal_event> take() override {
+    state_->told = false;
+    std::vector<signal_event> events;
+    for (auto& [number, before] : state_->watched) kernel::collect(number, events);
+    return events;
+  }
+
+  void on_ready(std::function<void()> ready) override {
+    state_->ready = std::move(ready);
+    state_->told = false;
+  }
+
+ private:
+  /// Asio resets to SIG_DFL (never to what was there), so a signal must not come in between. Other
+  /// threads of the process can still take one there; a supervisor has none.
+  void remove(int number, const struct sigaction& before) noexcept {
+    kernel::signals_blocked between;
+    boost::system::error_code ignored;  // fails only where the number is not in the set
+    state_->set.remove(number, ignored);
+    kernel::release_signal(number, before);
+  }
+
+  std::shared_ptr<feed_state> state_;
+};
+
+}  // namespace
+
+std::unique_ptr<signal_feed> kernel_signals(asio::any_io_executor executor) {
+  return std::make_unique<kernel_feed>(std::move(executor));
+}
+
+}  // namespace supervisor
