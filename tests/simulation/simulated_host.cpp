@@ -51,6 +51,7 @@ BOOST_FIXTURE_TEST_CASE(a_child_starts_gets_ready_and_is_observed_from_the_loop,
   auto id = launch(1, with([](script& s) {
                      s.launch_takes = 2s;
                      s.ready_after = 3s;
+                     s.status = "warm";
                    }));
   BOOST_TEST(told.empty());
   BOOST_TEST(host.look(id).pid == 0);
@@ -59,6 +60,7 @@ BOOST_FIXTURE_TEST_CASE(a_child_starts_gets_ready_and_is_observed_from_the_loop,
   BOOST_TEST((host.now() - began == 2s));
   BOOST_TEST(host.run_until([&] { return host.look(id).ready; }));
   BOOST_TEST((host.now() - began == 5s));
+  BOOST_TEST(host.look(id).status == "warm");
   host.poll();
   BOOST_TEST(told.size() == 2u);
   BOOST_TEST((host.living() == std::vector<child_id>{id}));
