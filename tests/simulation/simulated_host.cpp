@@ -136,6 +136,21 @@ BOOST_FIXTURE_TEST_CASE(it_may_leave_by_itself, world) {
   BOOST_TEST(host.look(id).out_of_memory);
 }
 
+BOOST_FIXTURE_TEST_CASE(what_it_would_have_done_later_dies_with_it, world) {
+  auto id = launch(1, with([](script& s) {
+                     s.ready_after = 1min;
+                     s.hangs_after = 2min;
+                     s.exits_after = 3min;
+                   }));
+  host.run_for(1s);
+  host.kill(id, SIGKILL);
+  host.poll();
+  host.forget(id);
+  BOOST_TEST(host.find(key(1)) == 0u);
+  host.run_for(1h);
+  BOOST_TEST(told.size() == 2u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_launch_that_fails_is_a_fact_and_is_reported, world) {
   std::vector<exit_report> reports;
   host.on_report([&](const child_key&, auto report) { reports.push_back(*report); });

@@ -154,7 +154,7 @@ void simulated_host::impl::start(child_id id) {
   if (c.plan.hangs_after) in(*c.plan.hangs_after, [this, id] { change(id, &child_view::hung); });
   if (c.plan.exits_after)
     in(*c.plan.exits_after,
-       [this, id] { die(id, children.at(id).plan.exit_with, children.at(id).plan.out_of_memory); });
+       [this, id, how = c.plan.exit_with, memory = c.plan.out_of_memory] { die(id, how, memory); });
 }
 
 void simulated_host::impl::change(child_id id, bool child_view::* fact) {
