@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -50,6 +49,7 @@ struct session;
 /// What the sessions of one worker share.
 struct service {
   explicit service(worker& w);
+  void refresh_date();
   /// The start of a 200 answer, with the date of this second.
   std::string_view ok_head(bool html);
   void answer_page(std::string& out, std::string_view connection_line, bool head);
@@ -73,7 +73,7 @@ service::service(worker& w) : self(w), patience(w.executor()) {
       page_begin, getpid(), w.pool(), w.slot(), w.generation());
 }
 
-std::string_view service::ok_head(bool html) {
+void service::refresh_date() {
   const std::time_t now = std::time(nullptr);
   if (now != second) {
     second = now;
@@ -85,6 +85,10 @@ std::string_view service::ok_head(bool html) {
     html_head = fmt::format("{}{}\r\nContent-Type: text/html; charset=utf-8\r\n", ok, date);
     text_head = fmt::format("{}{}\r\nContent-Type: text/plain\r\n", ok, date);
   }
+}
+
+std::string_view service::ok_head(bool html) {
+  refresh_date();
   return html ? html_head : text_head;
 }
 
@@ -115,7 +119,8 @@ struct session {
   awaitable<bool> fill();
   awaitable<void> flush();
   awaitable<void> answer();
-  void fail(std::string_view status, std::string_view extra = {});
+  void tell(std::string_view status, std::string_view extra = {});
+  void answer_pid();
   std::string_view connection_line();
   bool parse();
 
@@ -139,7 +144,7 @@ awaitable<bool> session::fill() {
     end -= std::exchange(begin, 0);
   }
   if (end == buffer.size()) {
-    fail("431 Request Header Fields Too Large");
+    tell("431 Request Header Fields Too Large");
     co_return true;
   }
   const auto free = asio::buffer(buffer.data() + end, buffer.size() - end);
@@ -165,13 +170,22 @@ awaitable<void> session::flush() {
   out.clear();
 }
 
-void session::fail(std::string_view status, std::string_view extra) {
-  closing = true;
-  shared.ok_head(false);  // for the date
+/// An answer in words; without a request that was understood it is the connection's last.
+void session::tell(std::string_view status, std::string_view extra) {
+  const bool understood = request && request->is_done();
+  if (!understood) closing = true;
+  const auto connection = understood ? connection_line() : "Connection: close\r\n";
+  shared.refresh_date();
   fmt::format_to(std::back_inserter(out),
                  "HTTP/1.1 {}\r\nServer: prefork\r\nDate: {}\r\n{}Content-Type: text/plain\r\n"
-                 "Connection: close\r\nContent-Length: {}\r\n\r\n{}\n",
-                 status, shared.date, extra, status.size() + 1, status);
+                 "{}Content-Length: {}\r\n\r\n",
+                 status, shared.date, extra, connection, status.size() + 1);
+  if (!understood || !request->head()) out.append(status).append("\n");
+}
+
+void session::answer_pid() {
+  out.append(shared.ok_head(false)).append(connection_line());
+  out.append(shared.pid_tail, 0, request->head() ? shared.pid_tail.find("\r\n\r\n") + 4 : out.npos);
 }
 
 /// True when a request is complete, or was answered with an error.
@@ -183,7 +197,9 @@ bool session::parse() {
     begin += request->put(asio::buffer(buffer.data() + begin, end - begin), error);
     if (error == http::error::need_more) return false;
     if (error) {
-      fail(error == http::error::body_limit ? "413 Content Too Large" : "400 Bad Request");
+      const bool large = error == http::error::body_limit;
+      request.reset();
+      tell(large ? "413 Content Too Large" : "400 Bad Request");
       return true;
     }
   }
@@ -204,8 +220,7 @@ awaitable<void> session::answer() {
   const bool head = request->head();
   switch (request->route()) {
     case demo_route::pid:
-      out.append(shared.ok_head(false)).append(connection_line());
-      out.append(shared.pid_tail, 0, head ? shared.pid_tail.find("\r\n\r\n") + 4 : out.npos);
+      answer_pid();
       break;
     case demo_route::page:
       shared.answer_page(out, connection_line(), head);
@@ -214,8 +229,7 @@ awaitable<void> session::answer() {
       co_await flush();
       asio::steady_timer timer(socket.get_executor(), std::chrono::milliseconds(request->number()));
       co_await timer.async_wait(asio::use_awaitable);
-      out.append(shared.ok_head(false)).append(connection_line());
-      out.append(shared.pid_tail, 0, head ? shared.pid_tail.find("\r\n\r\n") + 4 : out.npos);
+      answer_pid();
       break;
     }
     case demo_route::exit:
@@ -229,13 +243,13 @@ awaitable<void> session::answer() {
       for (volatile bool forever = true; forever;) continue;
       break;
     case demo_route::not_found:
-      fail("404 Not Found");
+      tell("404 Not Found");
       break;
     case demo_route::bad_method:
-      fail("405 Method Not Allowed", "Allow: GET, HEAD\r\n");
+      tell("405 Method Not Allowed", "Allow: GET, HEAD\r\n");
       break;
     case demo_route::bad_query:
-      fail("400 Bad Request");
+      tell("400 Bad Request");
       break;
   }
 }
@@ -254,6 +268,8 @@ awaitable<void> session::run() {
     co_await flush();
   }
   socket.shutdown(connection::shutdown_send, ignored);
+  // Closing over unread bytes would be a reset that overtakes the answer.
+  socket.read_some(asio::buffer(buffer), ignored);
 }
 
 awaitable<void> serve_connection(std::shared_ptr<service> shared, connection accepted) {
