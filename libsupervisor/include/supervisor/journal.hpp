@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -95,17 +94,19 @@ struct event {
 /// One line for people: "web.0 gen 1 pid 4711 exited: SIGKILL, killed; next start at once".
 std::string describe(const event&, time_point now);
 
-/// Gives each event its id and time and hands it to every sink, in order, at once.
-/// Keeps nothing itself. Single-threaded.
+/// Gives each event its id and time and hands it to every sink, in order, at once. What a sink
+/// records follows when every sink has the present event. Keeps nothing itself. Single-threaded.
 class journal {
  public:
   using clock = std::function<std::pair<time_point, wall_time>()>;
   using sink = std::function<void(const event&)>;
   explicit journal(clock);
+  journal(const journal&) = delete;
 
   /// Records `e`; where e.cause is 0 the ambient cause is taken. Returns its id.
   std::uint64_t record(event e);
-  /// Sinks live as long as what subscribe returns.
+  /// A sink gets what is recorded from now on, for as long as what is returned lives. It must not
+  /// throw.
   [[nodiscard]] std::shared_ptr<void> subscribe(sink);
 
   /// While it lives, events without a cause of their own get `cause`. For the part of a coroutine
@@ -125,11 +126,12 @@ class journal {
   std::uint64_t ambient() const noexcept { return ambient_; }
 
  private:
+  struct state;
+
   clock clock_;
   std::uint64_t last_ = 0;
   std::uint64_t ambient_ = 0;
-  std::uint64_t next_sink_ = 0;
-  std::shared_ptr<std::map<std::uint64_t, sink>> sinks_;
+  std::shared_ptr<state> state_;
 };
 
 }  // namespace supervisor

@@ -1,0 +1,183 @@
+// An event in the words of a log.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "supervisor/journal.hpp"
+#include "supervisor/signals.hpp"
+
+namespace supervisor {
+
+namespace {
+
+/// "850 ms", "7 s", "2.5 s", "3 min 20 s", "2 h 5 min".
+std::string span(duration d) {
+  using namespace std::chrono;
+  if (d < seconds(1)) return fmt::format("{} ms", ceil<milliseconds>(d).count());
+  if (d < seconds(10)) return fmt::format("{:.3g} s", round<milliseconds>(d).count() / 100 / 10.0);
+  auto total = round<seconds>(d).count();
+  if (total < 60) return fmt::format("{} s", total);
+  auto [large, small, first, second] = total < 3600
+                                           ? std::tuple(total / 60, total % 60, "min", "s")
+                                           : std::tuple(total / 3600, total / 60 % 60, "h", "min");
+  auto text = fmt::format("{} {}", large, first);
+  return small ? text + fmt::format(" {} {}", small, second) : text;
+}
+
+std::string words(exit_cause why) {
+  std::string text(to_string(why));
+  std::ranges::replace(text, '_', ' ');
+  return text;
+}
+
+std::string count_of(std::int64_t n, std::string_view what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+/// "http.0 gen 1 pid 4711 ", "http gen 2 ".
+std::string subject(const event& e) {
+  auto text = e.pool;
+  if (e.slot_id) text += fmt::format(".{}", e.slot);
+  if (e.generation) text += fmt::format(" gen {}", e.generation);
+  if (e.pid > 0) text += fmt::format(" pid {}", e.pid);
+  return text.empty() ? text : text + ' ';
+}
+
+std::string signal_text(const event& e) {
+  return e.text.empty() ? signal_name(static_cast<int>(e.number)) : e.text;
+}
+
+std::string next_step(const event& e, time_point now) {
+  if (e.deadline == never) return {};
+  return fmt::format(", next step in {}", span(std::max(duration{}, e.deadline - now)));
+}
+
+std::string next_start(const event& e, time_point now) {
+  if (e.deadline == never) return {};
+  if (e.deadline <= now) return "; next start at once";
+  return fmt::format("; backing off, next start in {}", span(e.deadline - now));
+}
+
+std::string exited(const event& e, time_point now) {
+  std::string text;
+  if (e.launch)
+    text = "did not start: " + e.launch->str();
+  else if (e.why == exit_cause::none)
+    text = "exited: " + e.exit.str();
+  else
+    text = fmt::format("exited: {}, {}", e.exit.str(), words(e.why));
+  return text + next_start(e, now);
+}
+
+std::string reported(const event& e) {
+  if (!e.report) return "reaped";
+  auto& r = *e.report;
+  if (r.launch) return "never ran: " + r.launch->str();
+  auto text = fmt::format("reaped: {}, up {}, CPU {} user {} system, at most {:.1f} MiB",
+                          r.status.str(), span(r.uptime), span(r.user_time), span(r.system_time),
+                          static_cast<double>(r.max_rss_kib) / 1024);
+  std::string_view last = r.last_output;
+  while (last.ends_with('\n')) last.remove_suffix(1);
+  if (auto line = last.rfind('\n'); line != last.npos) last.remove_prefix(line + 1);
+  return last.empty() ? text : text + "; last output: " + std::string(last);
+}
+
+std::string of_supervisor(const event& e) {
+  switch (e.kind) {
+    case event_kind::supervisor_started:
+      return e.text + " started";
+    case event_kind::supervisor_stopping:
+      return e.text.empty() ? "stopping" : "stopping: " + e.text;
+    case event_kind::supervisor_stopped:
+      return fmt::format("stopped, exit code {}", e.count);
+    case event_kind::listener_opened:
+      return "listening on " + e.text;
+    case event_kind::signal_received:
+      return "received " + signal_text(e) + (e.count > 1 ? fmt::format(", {} times", e.count) : "");
+    case event_kind::signal_unhandled:
+      return signal_text(e) + " has no handler, ignored";
+    case event_kind::handler_failed:
+      return fmt::format("the handler of {} failed: {}", signal_name(static_cast<int>(e.number)),
+                         e.text);
+    case event_kind::command_received:
+      return "command: " + e.text;
+    default:
+      return e.text;
+  }
+}
+
+std::string of_pool(const event& e) {
+  switch (e.kind) {
+    case event_kind::pool_opened:
+      return fmt::format("opened: {}{}{}", count_of(e.count, "worker"),
+                         e.text.empty() ? "" : " of ", e.text);
+    case event_kind::pool_resized:
+      return "resized to " + count_of(e.count, "worker");
+    case event_kind::pool_drained:
+      return "drained: all workers leave, the listeners stay";
+    case event_kind::pool_resumed:
+      return "resumed";
+    case event_kind::pool_stopping:
+      return e.count ? "stopping quickly" : "stopping";
+    case event_kind::pool_stopped:
+      return "stopped, no worker is left";
+    case event_kind::rollout_started:
+      return "rollout started";
+    case event_kind::program_opened:
+      return "program opened";
+    case event_kind::rollout_committed:
+      return "rollout committed: every worker is of it";
+    case event_kind::rollout_failed:
+      return "rollout failed, the old generation serves on: " + e.text;
+    case event_kind::mold_started:
+      return "mold started";
+    case event_kind::mold_exited:
+      return "mold exited: " + e.exit.str() + (e.text.empty() ? "" : "; " + e.text);
+    default:
+      return e.text;
+  }
+}
+
+std::string of_worker(const event& e, time_point now) {
+  auto sent = [&] { return signal_name(static_cast<int>(e.number)); };
+  switch (e.kind) {
+    case event_kind::slot_added:
+      return e.number ? "slot added, as a replacement" : "slot added";
+    case event_kind::slot_retiring:
+      return "slot retiring: " + words(e.why);
+    case event_kind::slot_removed:
+      return "slot removed";
+    case event_kind::worker_launched:
+      return "launching";
+    case event_kind::worker_started:
+      return "started";
+    case event_kind::worker_ready:
+      return "ready";
+    case event_kind::worker_status:
+      return "says: " + e.text;
+    case event_kind::worker_stopping:
+      return fmt::format("stopping, {}: sent {}{}", words(e.why), sent(), next_step(e, now));
+    case event_kind::worker_escalated:
+      return fmt::format("has not left: sent {}{}", sent(), next_step(e, now));
+    case event_kind::worker_exited:
+      return exited(e, now);
+    case event_kind::worker_reported:
+      return reported(e);
+    case event_kind::output_dropped:
+      return count_of(e.count, "line") + " of output dropped, nobody took it";
+    default:
+      return e.text;
+  }
+}
+
+}  // namespace
+
+std::string describe(const event& e, time_point now) {
+  if (e.kind <= event_kind::command_received || e.kind == event_kind::note) return of_supervisor(e);
+  bool pools = e.kind <= event_kind::rollout_failed || e.kind == event_kind::mold_started ||
+               e.kind == event_kind::mold_exited;
+  return subject(e) + (pools ? of_pool(e) : of_worker(e, now));
+}
+
+}  // namespace supervisor
