@@ -18,6 +18,7 @@ enum class errc {
   threads_in_mold_role,  ///< the program had threads when it was to become a mold
   mold_unavailable,      ///< the mold died or refused, and no replacement has started yet
   already_running,       ///< another master holds the control socket
+  degraded,              ///< settled, but not every wanted worker is ready
 };
 
 const boost::system::error_category& supervisor_category() noexcept;

@@ -14,6 +14,7 @@ struct prefork_options {
   unsigned workers = 2;
   std::vector<listener_spec> listeners;
   duration drain_delay{};  ///< after TERM, serve on for this long before workers are told to leave
+  std::function<void()> reopen;  ///< USR1: reopens the log
   /// Called once the first workers are wanted; for a demo's greeting.
   std::function<void(supervisor&)> started;
 };

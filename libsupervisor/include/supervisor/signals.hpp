@@ -149,6 +149,8 @@ class signal_dispatcher {
     std::shared_ptr<impl> impl_;
   };
 
+  /// Cancels the handler of `number` that runs, if one does, and waits for its end.
+  boost::asio::awaitable<void> cancel(int number);
   /// Waits for the handlers that run now, and those that are remembered.
   boost::asio::awaitable<void> join();
   /// Stops delivery, cancels nothing, waits for the handlers that run.

@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ namespace supervisor {
 class host;
 class journal;
 class worker;
+class pool_keeper;  // src/supervision/pool_keeper.hpp
+struct pool_state;  // src/supervision/state.hpp
 
 /// One row of a status: a slot, or during a rollout both of a slot's workers.
 struct slot_status {
@@ -56,6 +59,8 @@ struct outcome {
 /// stops the waiting, not the change. Methods are for the supervisor's own executor.
 class pool {
  public:
+  explicit pool(std::shared_ptr<pool_keeper>);
+
   const std::string& name() const;
   unsigned size() const;   ///< the target
   unsigned ready() const;  ///< workers that are ready now
@@ -83,10 +88,7 @@ class pool {
   boost::asio::awaitable<outcome> settled();
 
  private:
-  friend class supervisor;
-  struct impl;
-  explicit pool(std::shared_ptr<impl>);
-  std::shared_ptr<impl> impl_;
+  std::shared_ptr<pool_keeper> keeper_;
 };
 
 /// What a policy has in its hands.
@@ -101,13 +103,21 @@ class supervisor {
   void listen(const listener_spec&);
   /// Starts to keep `size` workers of `what`; returns at once. Throws std::invalid_argument with
   /// find_fault()'s words.
+  /// A name that was adopted is the pool with the workers it has; its target stays what it was.
   ::supervisor::pool pool(std::string name, spec what, unsigned size);
+  /// Goes on with a pool where its written state stands, with the children that live;
+  /// `specs` are what the workers of each of its generations are.
+  ::supervisor::pool adopt(pool_state state,
+                           std::map<std::uint64_t, std::shared_ptr<const spec>> specs);
   std::vector<::supervisor::pool> pools() const;
   std::optional<::supervisor::pool> find_pool(std::string_view name) const;
 
-  /// Dispatches signals to `on` until one of `end` comes; returns that one. Its handlers are joined
-  /// before it returns; the stop signal itself is not delivered to a handler.
-  boost::asio::awaitable<signal_event> serve(const handlers& on, until end);
+  /// Dispatches signals to `on` until one of `end` comes, or request_stop(), or the deadline;
+  /// returns that signal (a request is TERM, a quick one QUIT; the deadline is number 0). Handlers
+  /// that still run are cancelled, and joined before it returns: a command that one has given goes
+  /// on, only the waiting for it ends. The stop signal itself is not delivered to a handler.
+  boost::asio::awaitable<signal_event> serve(const handlers& on, until end,
+                                             time_point deadline = never);
   signal_dispatcher& signals();
 
   boost::asio::awaitable<void> sleep_for(duration);
@@ -121,8 +131,9 @@ class supervisor {
   /// Asks serve() to return as if a stop signal had come (the control socket's `stop`).
   void request_stop(bool quick = false);
   bool stop_requested() const;
-  /// Stops every pool by its ladder and joins what was spawned. Called for a policy that returned,
-  /// threw, or was cancelled.
+  /// Stops every pool by its ladder and joins what was spawned, shielded from cancellation; INT,
+  /// QUIT or request_stop(true) meanwhile make it quick. Called for a policy that returned, threw,
+  /// or was cancelled; a second call waits for the same.
   boost::asio::awaitable<void> stop_all(bool quick = false);
 
  private:

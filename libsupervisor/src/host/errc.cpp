@@ -29,6 +29,8 @@ class category final : public boost::system::error_category {
         return "the program had threads when it was to be a mold";
       case errc::mold_unavailable:
         return "no mold is there to fork a worker";
+      case errc::degraded:
+        return "not every wanted worker is ready";
       case errc::already_running:
         return "another master is running";
     }

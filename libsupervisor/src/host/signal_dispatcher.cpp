@@ -251,6 +251,14 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     });
   }
 
+  asio::awaitable<void> cancel(int number) {
+    auto found = lanes.find(number);
+    if (found == lanes.end()) co_return;
+    found->second.interrupted = true;
+    found->second.group.cancel();
+    co_await found->second.group.join();
+  }
+
   asio::awaitable<void> join() {
     for (auto& [number, l] : lanes)
       for (advance(l); l.group.size() > 0; advance(l)) co_await l.group.join();
@@ -306,6 +314,7 @@ asio::awaitable<signal_event> signal_dispatcher::wait(std::vector<int> numbers) 
   return impl::wait(impl_, std::move(numbers));
 }
 
+asio::awaitable<void> signal_dispatcher::cancel(int number) { return impl_->cancel(number); }
 asio::awaitable<void> signal_dispatcher::join() { return impl_->join(); }
 
 asio::awaitable<void> signal_dispatcher::close() {

@@ -1,0 +1,59 @@
+// The decisions of a pool and its slots: pure functions from state to a small value.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "host/host.hpp"
+#include "supervision/state.hpp"
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+// The pool.
+
+/// What the pool does next, as the event that records it; nothing while it has to wait.
+///   slot_added, slot_retiring, rollout_committed, rollout_failed, pool_stopped
+/// One step at a time, so that each sees the state after the one before.
+std::optional<event> next_event(const pool_state&);
+
+/// Every wanted worker is ready or backing off, none is leaving, nothing is being rolled out.
+bool settled(const pool_state&);
+unsigned count_ready(const pool_state&);
+/// The generations whose programs somebody may still be started from.
+std::set<std::uint64_t> needed_programs(const pool_state&);
+/// The event that puts a fresh worker of `generation` on trial for the place of `old`.
+event successor_of(const pool_state&, const slot_state& old, std::uint64_t generation);
+
+// A slot.
+
+/// `wait` after `now`; never, where that is beyond all time.
+inline time_point later(time_point now, duration wait) noexcept {
+  return wait < never - now ? now + wait : never;
+}
+
+/// When a worker counts as ready without having said so; never: it has to.
+time_point ready_unasked(const spec&, const slot_state&) noexcept;
+
+struct stop_order {
+  int signal = 0;
+  time_point deadline = never;  ///< of the next step
+  friend bool operator==(const stop_order&, const stop_order&) = default;
+};
+/// Step `step` of the stop ladder; past its end it is KILL, and no more.
+stop_order ladder_step(const spec&, exit_cause why, unsigned step, bool quick, time_point now);
+
+/// Why a child is gone. `seen`: what the host knows of it, null where it no longer has it;
+/// `stopped_for`: why we stopped it, if we did.
+exit_cause classify(const child_view* seen, exit_cause stopped_for) noexcept;
+
+/// Whether a slot whose worker has just exited gets another one. One that leaves does not; one on
+/// trial that failed does only where there is no way back: when a rollout is being undone.
+bool starts_again(const pool_state&, const slot_state&, unsigned failures) noexcept;
+
+// What people see.
+
+pool_status describe_pool(const pool_state&, time_point now);
+
+}  // namespace supervisor

@@ -1,0 +1,72 @@
+// What people see of a pool's state.
+#include <algorithm>
+#include <chrono>
+
+#include "supervision/decide.hpp"
+
+namespace supervisor {
+
+namespace {
+
+std::string seconds_until(time_point when, time_point now) {
+  auto left = std::chrono::ceil<std::chrono::seconds>(std::max(when - now, duration{}));
+  return std::to_string(left.count()) + " s";
+}
+
+std::string name_of(phase now) {
+  switch (now) {
+    case phase::waiting: return "waiting";
+    case phase::backing_off: return "backing off";
+    case phase::launching:
+    case phase::starting: return "starting";
+    case phase::ready: return "ready";
+    case phase::stopping:
+    case phase::gone: return "stopping";
+  }
+  return {};
+}
+
+std::string detail_of(const slot_state& s, time_point now) {
+  switch (s.now) {
+    case phase::backing_off: {
+      auto how = s.last_failure.empty() ? s.last_exit.str() : s.last_failure;
+      return "next start in " + seconds_until(s.deadline, now) + ", " + how;
+    }
+    case phase::stopping: {
+      auto why = std::string(to_string(s.stopped_for));
+      if (s.deadline == never) return why + ", killed";
+      return why + ", next step in " + seconds_until(s.deadline, now);
+    }
+    default: return s.status;
+  }
+}
+
+slot_status describe_slot(const slot_state& s, time_point now) {
+  slot_status row;
+  row.slot = s.number;
+  row.pid = s.pid;
+  row.state = name_of(s.now);
+  row.detail = detail_of(s, now);
+  row.generation = s.generation;
+  row.restarts = s.restarts;
+  if (s.pid) row.uptime = now - s.started_at;
+  row.last_exit = describe_exit(s);
+  row.ready = s.now == phase::ready;
+  return row;
+}
+
+}  // namespace
+
+pool_status describe_pool(const pool_state& p, time_point now) {
+  pool_status status;
+  status.name = p.name;
+  status.target = p.target;
+  status.ready = count_ready(p);
+  status.generation = p.generation;
+  status.rolling = p.rolling;
+  status.drained = p.drained;
+  for (auto& s : p.slots) status.slots.push_back(describe_slot(s, now));
+  return status;
+}
+
+}  // namespace supervisor

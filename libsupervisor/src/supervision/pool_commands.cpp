@@ -1,0 +1,157 @@
+// What a pool's handle asks for: recorded at the call, told when settled.
+#include <boost/system/errc.hpp>
+
+#include "supervision/decide.hpp"
+#include "supervision/pool_keeper.hpp"
+#include "supervisor/errc.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+
+outcome failure(errc why, std::string reason) {
+  outcome o;
+  o.ok = false;
+  o.error = why;
+  o.reason = std::move(reason);
+  return o;
+}
+
+outcome closed() { return failure(errc::pool_closed, "the pool is stopping"); }
+
+/// How a settled pool stands.
+outcome verdict(const pool_state& p) {
+  if (p.stopped || p.drained) return {};
+  for (auto& s : p.slots)
+    if (s.now != phase::ready)
+      return failure(errc::degraded, "slot " + std::to_string(s.number) +
+                                         " is backing off: " + describe_exit(s));
+  return {};
+}
+
+asio::awaitable<outcome> answer(outcome o) { co_return o; }
+
+}  // namespace
+
+pool_keeper::settlement pool_keeper::refused(errc why, std::string reason) {
+  return answer(failure(why, std::move(reason)));
+}
+
+pool_keeper::settlement pool_keeper::resize(unsigned count) {
+  if (state_.stopping) return answer(closed());
+  auto e = about_pool(event_kind::pool_resized);
+  e.count = count;
+  transition(std::move(e));
+  return when_settled(shared_from_this());
+}
+
+pool_keeper::settlement pool_keeper::roll(std::optional<spec> next) {
+  if (state_.stopping) return answer(closed());
+  auto what = programs_.at(state_.generation).what;
+  if (next) {
+    if (auto fault = find_fault(*next)) return refused(errc::invalid_argument, *fault);
+    what = std::make_shared<const spec>(std::move(*next));
+  }
+  auto e = about_pool(event_kind::rollout_started);
+  e.generation = state_.last_generation + 1;
+  programs_.emplace(e.generation, std::move(what));
+  transition(std::move(e));
+  return when_rolled(shared_from_this(), state_.generation);
+}
+
+pool_keeper::settlement pool_keeper::restart(unsigned number) {
+  if (state_.stopping) return answer(closed());
+  auto* old = state_.keeper_of(number);
+  if (!old)
+    return refused(errc::no_such_slot, "pool " + name() + " has no slot " + std::to_string(number));
+  for (auto& s : state_.slots)
+    if (s.replaces == old->id && s.retiring == exit_cause::none) return when_restarted(shared_from_this(), s.id);
+  auto e = successor_of(state_, *old, old->generation);
+  e.cause = 0;  // the command's, or the handler's that calls
+  auto fresh = e.slot_id;
+  transition(std::move(e));
+  return when_restarted(shared_from_this(), fresh);
+}
+
+pool_keeper::settlement pool_keeper::drain() {
+  if (state_.stopping) return answer(closed());
+  if (!state_.drained) transition(about_pool(event_kind::pool_drained));
+  return when_settled(shared_from_this());
+}
+
+pool_keeper::settlement pool_keeper::resume() {
+  if (state_.stopping) return answer(closed());
+  if (state_.drained) transition(about_pool(event_kind::pool_resumed));
+  return when_settled(shared_from_this());
+}
+
+pool_keeper::settlement pool_keeper::stop(bool quick) {
+  if (!state_.stopping || (quick && !state_.quick && !state_.stopped)) {
+    auto e = about_pool(event_kind::pool_stopping);
+    e.count = quick;
+    transition(std::move(e));
+  }
+  return when_settled(shared_from_this(), true);
+}
+
+pool_keeper::settlement pool_keeper::settled() { return when_settled(shared_from_this()); }
+
+boost::system::error_code pool_keeper::signal(unsigned number, int signal) {
+  auto* s = state_.keeper_of(number);
+  if (!s) return errc::no_such_slot;
+  if (!s->pid) return make_error_code(boost::system::errc::no_such_process);
+  return host_.signal(s->child, signal);
+}
+
+void pool_keeper::signal_all(int signal) {
+  for (auto& s : state_.slots)
+    if (s.pid) host_.signal(s.child, signal);
+}
+
+// The waiting. Each looks at the state after every change, and needs to have seen none of them.
+
+pool_keeper::settlement pool_keeper::when_settled(self_ptr self, bool until_stopped) {
+  auto& p = self->state_;
+  while (!::supervisor::settled(p)) {
+    if (p.stopping && !until_stopped) co_return closed();
+    co_await self->changed_->wait();
+  }
+  co_return verdict(p);
+}
+
+pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t generation) {
+  auto& p = self->state_;
+  for (;;) {
+    bool failed = p.failed_generation == generation;
+    if (p.stopping) co_return closed();
+    if (!failed && p.last_generation > generation && p.committed < generation)
+      co_return failure(errc::superseded, "a later rollout took its place");
+    if (!failed && p.drained)
+      co_return failure(errc::superseded, "the pool was drained; resumed, it rolls on");
+    if (::supervisor::settled(p)) {
+      if (failed) co_return failure(errc::rolled_back, p.failure);
+      co_return verdict(p);
+    }
+    co_await self->changed_->wait();
+  }
+}
+
+pool_keeper::settlement pool_keeper::when_restarted(self_ptr self, std::uint64_t fresh) {
+  auto& p = self->state_;
+  for (;;) {
+    if (p.stopping) co_return closed();
+    if (p.last_trouble.slot_id == fresh)
+      co_return failure(errc::degraded,
+                        "the fresh worker failed, the old one stays: " + p.last_trouble.text);
+    auto* s = p.find(fresh);
+    if (!s || s->retiring != exit_cause::none)
+      co_return failure(errc::superseded, "the pool was changed meanwhile");
+    bool took_over = !s->replaces && s->now == phase::ready;
+    if (took_over && ::supervisor::settled(p)) co_return verdict(p);
+    co_await self->changed_->wait();
+  }
+}
+
+}  // namespace supervisor

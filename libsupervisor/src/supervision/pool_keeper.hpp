@@ -1,0 +1,105 @@
+// One pool: its state, the sequence that keeps it, and the commands that change it.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "host/host.hpp"
+#include "supervision/slot.hpp"
+#include "supervision/state.hpp"
+#include "supervisor/condition.hpp"
+#include "supervisor/errc.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/supervisor.hpp"
+#include "supervisor/task_group.hpp"
+
+namespace supervisor {
+
+/// What the workers of each generation are.
+using program_specs = std::map<std::uint64_t, std::shared_ptr<const spec>>;
+
+class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
+ public:
+  /// A pool that begins, or goes on, at `state`. Its coroutines are members of `group`.
+  pool_keeper(host&, journal&, task_group& group, pool_state state, program_specs specs);
+  ~pool_keeper();
+  /// Begins to keep the pool: with all its slots, where the state has some.
+  void start();
+  /// Destroys its coroutines where they stand, and those that wait for a command; the children
+  /// live on. For the end of the world: nothing may be called afterwards.
+  void abandon();
+
+  const pool_state& state() const noexcept { return state_; }
+  const std::string& name() const noexcept { return state_.name; }
+  program_specs specs() const;
+
+  // Commands: each is recorded at its call. Their coroutines keep the pool alive.
+  using settlement = boost::asio::awaitable<outcome>;
+  settlement resize(unsigned count);
+  settlement roll(std::optional<spec> next);
+  settlement restart(unsigned number);
+  settlement drain();
+  settlement resume();
+  settlement stop(bool quick);
+  settlement settled();
+  boost::system::error_code signal(unsigned number, int signal);
+  void signal_all(int signal);
+  /// The report of a child that had departed; journaled with its exit as the cause.
+  void reported(const child_key&, std::shared_ptr<const exit_report>);
+
+  // For its slots.
+  host& outside() noexcept { return host_; }
+  /// The only way to change the state: the event is recorded, and as recorded applied.
+  void transition(event);
+  /// The transition of a slot whose child is over.
+  void departed(event);
+  const spec& what(std::uint64_t generation) const { return *programs_.at(generation).what; }
+  program_view program(std::uint64_t generation) const;
+  /// Once more, after it could not be opened.
+  void reopen_program(std::uint64_t generation);
+  /// When the pool's budget allows a start.
+  time_point next_start() const;
+
+ private:
+  struct program_entry {
+    explicit program_entry(std::shared_ptr<const spec> w) : what(std::move(w)) {}
+    std::shared_ptr<const spec> what;
+    bool asked = false;  ///< the host was, by this keeper
+    bool told = false;   ///< that it is open is recorded
+  };
+  struct departure {
+    std::uint64_t event;
+    unsigned slot;
+    std::uint64_t generation;
+  };
+
+  boost::asio::awaitable<void> run();
+  boost::asio::awaitable<void> keep(slot& s, std::uint64_t id);
+  void start_slot(std::uint64_t id);
+  void wake_slots();
+  void tend_programs();
+  void open_program(std::uint64_t generation);
+  void poke_one();
+
+  settlement refused(errc why, std::string reason);
+  using self_ptr = std::shared_ptr<pool_keeper>;
+  static settlement when_settled(self_ptr, bool until_stopped = false);
+  static settlement when_rolled(self_ptr, std::uint64_t generation);
+  static settlement when_restarted(self_ptr, std::uint64_t fresh);
+  event about_pool(event_kind) const;
+
+  host& host_;
+  journal& journal_;
+  task_group& group_;
+  pool_state state_;
+  std::map<std::uint64_t, program_entry> programs_;
+  std::map<std::uint64_t, std::shared_ptr<slot>> slots_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, departure> departures_;  ///< not yet reported
+  std::optional<condition> changed_;
+  std::shared_ptr<void> subscription_;
+};
+
+}  // namespace supervisor

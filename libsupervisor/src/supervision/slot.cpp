@@ -1,0 +1,198 @@
+#include "supervision/slot.hpp"
+
+#include <algorithm>
+#include <boost/system/errc.hpp>
+#include <utility>
+
+#include "supervision/decide.hpp"
+#include "supervision/pool_keeper.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+slot::slot(pool_keeper& pool, const slot_state& me)
+    : pool_(pool), me_(me), wakeup_(pool.outside()) {}
+
+asio::awaitable<void> slot::run() {
+  find_child();
+  while (me_.now != phase::gone) {
+    co_await wait_for_turn();
+    co_await wait_for_pid();
+    co_await wait_for_ready();
+    co_await serve();
+    co_await leave();
+  }
+}
+
+// Each of these passes at once when the slot stands elsewhere.
+
+asio::awaitable<void> slot::wait_for_turn() {
+  // The first time, a program that cannot be opened is news; later, it is asked to try again.
+  bool asked_again = me_.last_cause != exit_cause::launch_failure;
+  while (me_.now == phase::waiting || me_.now == phase::backing_off) {
+    auto now = pool_.outside().now();
+    auto program = pool_.program(me_.generation);
+    if (me_.now == phase::backing_off && now < me_.deadline) {
+      co_await wakeup_.wait(me_.deadline);
+    } else if (program.failed && !std::exchange(asked_again, true)) {
+      pool_.reopen_program(me_.generation);
+    } else if (program.failed) {
+      child_view never_ran;
+      never_ran.failed = program.failed;
+      record_exit(&never_ran);
+      co_return;
+    } else if (!program.open) {
+      co_await wakeup_.wait();
+    } else if (auto turn = pool_.next_start(); turn > now) {
+      co_await wakeup_.wait(turn);
+    } else {
+      launch();
+    }
+  }
+}
+
+asio::awaitable<void> slot::wait_for_pid() {
+  while (me_.now == phase::launching && !buried()) {
+    if (seen()->pid == 0) {
+      co_await wakeup_.wait();
+      continue;
+    }
+    auto e = about_me(event_kind::worker_started);
+    e.pid = seen()->pid;
+    e.deadline = later(pool_.outside().now(), what().boot_timeout);
+    pool_.transition(std::move(e));
+  }
+}
+
+asio::awaitable<void> slot::wait_for_ready() {
+  while (me_.now == phase::starting && !buried()) {
+    auto now = pool_.outside().now();
+    auto unasked = ready_unasked(what(), me_);
+    if (retires())
+      begin_stop(me_.retiring);
+    else if (now >= unasked || (seen()->ready && what().ready != readiness::alive))
+      pool_.transition(about_me(event_kind::worker_ready));
+    else if (now >= me_.deadline)
+      begin_stop(exit_cause::boot_timeout);
+    else
+      co_await wakeup_.wait(std::min(me_.deadline, unasked));
+  }
+}
+
+asio::awaitable<void> slot::serve() {
+  while (me_.now == phase::ready && !buried()) {
+    if (retires()) {
+      begin_stop(me_.retiring);
+    } else if (seen()->hung) {
+      begin_stop(exit_cause::hang);
+    } else if (seen()->status != me_.status) {
+      auto e = about_me(event_kind::worker_status);
+      e.text = seen()->status;
+      pool_.transition(std::move(e));
+    } else {
+      co_await wakeup_.wait();
+    }
+  }
+}
+
+asio::awaitable<void> slot::leave() {
+  while (me_.now == phase::stopping && !buried()) {
+    if (pool_.outside().now() >= me_.deadline)
+      take_stop_step(event_kind::worker_escalated, me_.stopped_for, me_.step + 1);
+    else
+      co_await wakeup_.wait(me_.deadline);
+  }
+}
+
+// What happens in between, without suspension.
+
+void slot::find_child() {
+  if (me_.child == 0) return;
+  child_ = pool_.outside().find({pool_.name(), me_.id, me_.launches});
+  if (child_) pool_.outside().watch(child_, waker());
+}
+
+void slot::launch() {
+  launch_request request;
+  request.key = {pool_.name(), me_.id, me_.launches + 1};
+  request.slot = me_.number;
+  request.generation = me_.generation;
+  child_ = pool_.outside().launch(request, waker());
+  auto e = about_me(event_kind::worker_launched);
+  e.child = child_;
+  pool_.transition(std::move(e));
+}
+
+void slot::begin_stop(exit_cause why) { take_stop_step(event_kind::worker_stopping, why, 0); }
+
+void slot::take_stop_step(event_kind kind, exit_cause why, unsigned step) {
+  auto order = ladder_step(what(), why, step, pool_.state().quick, pool_.outside().now());
+  auto e = about_me(kind);
+  e.why = why;
+  e.count = step;
+  e.number = order.signal;
+  e.deadline = order.deadline;
+  pool_.transition(std::move(e));
+  auto error = pool_.outside().signal(child_, order.signal);
+  // ESRCH: it is dying; its death is on the way here.
+  if (error && error != boost::system::errc::no_such_process) {
+    auto n = about_me(event_kind::note);
+    n.text = signal_name(order.signal) + " could not be sent: " + error.message();
+    pool_.transition(std::move(n));
+  }
+}
+
+bool slot::buried() {
+  auto* view = seen();
+  if (view && !view->over()) return false;
+  record_exit(view);
+  return true;
+}
+
+void slot::record_exit(const child_view* view) {
+  auto& outside = pool_.outside();
+  auto now = outside.now();
+  restart_facts facts;
+  facts.cause = classify(view, me_.stopped_for);
+  facts.was_ready = me_.was_ready();
+  if (facts.was_ready) facts.ready_for = now - me_.ready_at;
+  facts.failures = me_.failures;
+  facts.random = outside.random();
+  auto decision = decide_restart(what().restart, facts);
+
+  auto e = about_me(event_kind::worker_exited);
+  // What we did not do ourselves came from outside, and has no cause here.
+  if (me_.stopped_for == exit_cause::none) e.cause = 0;
+  e.why = facts.cause;
+  e.count = decision.failures;
+  if (view && view->exited) e.exit = *view->exited;
+  if (view) e.launch = view->failed;
+  if (starts_again(pool_.state(), me_, decision.failures)) e.deadline = later(now, decision.delay);
+
+  auto over = std::exchange(child_, 0);
+  pool_.departed(std::move(e));
+  if (over) outside.forget(over);
+}
+
+event slot::about_me(event_kind kind) const {
+  event e{kind};
+  e.slot_id = me_.id;
+  e.slot = me_.number;
+  e.generation = me_.generation;
+  e.child = me_.child;
+  e.pid = me_.pid;
+  e.cause = me_.last_event;
+  return e;
+}
+
+const child_view* slot::seen() const { return child_ ? &pool_.outside().look(child_) : nullptr; }
+const spec& slot::what() const { return pool_.what(me_.generation); }
+
+host::observer slot::waker() {
+  return [self = weak_from_this()] {
+    if (auto alive = self.lock()) alive->wake();
+  };
+}
+
+}  // namespace supervisor

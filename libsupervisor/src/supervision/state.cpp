@@ -1,0 +1,191 @@
+#include "supervision/state.hpp"
+
+#include <algorithm>
+
+namespace supervisor {
+
+namespace {
+
+template <typename State>
+auto* find_slot(State& p, std::uint64_t id) noexcept {
+  auto it = std::ranges::find(p.slots, id, &slot_state::id);
+  return it == p.slots.end() ? nullptr : &*it;
+}
+
+void add_slot(pool_state& p, const event& e) {
+  slot_state s;
+  s.id = e.slot_id;
+  s.number = e.slot;
+  s.generation = e.generation;
+  s.replaces = static_cast<std::uint64_t>(e.number);
+  s.last_event = e.id;
+  auto place = p.slots.end();
+  if (s.replaces) {
+    place = std::ranges::find(p.slots, s.replaces, &slot_state::id);
+    if (place != p.slots.end()) s.restarts = place++->restarts;
+  }
+  p.slots.insert(place, std::move(s));
+  p.last_slot_id = std::max(p.last_slot_id, e.slot_id);
+}
+
+void retire(pool_state& p, slot_state& s, exit_cause why) {
+  s.retiring = why;
+  if (s.now == phase::waiting || s.now == phase::backing_off) s.now = phase::gone;
+  // The one that takes its place is on trial no more.
+  if (why == exit_cause::replaced || why == exit_cause::recycled)
+    for (auto& other : p.slots)
+      if (other.replaces == s.id) other.replaces = 0;
+}
+
+void launched(pool_state& p, slot_state& s, const event& e) {
+  take_start(p.budget, p.target, e.at);
+  s.now = phase::launching;
+  s.deadline = never;
+  s.child = e.child;
+  if (s.launches++) ++s.restarts;
+}
+
+void stop_step_taken(slot_state& s, const event& e) {
+  s.now = phase::stopping;
+  s.deadline = e.deadline;
+  s.step = static_cast<unsigned>(e.count);
+}
+
+void exited(pool_state& p, slot_state& s, const event& e) {
+  s.failures = static_cast<unsigned>(e.count);
+  s.last_cause = e.why;
+  s.last_exit = e.exit;
+  s.last_failure = e.launch ? e.launch->str() : "";
+  s.last_exit_at = e.wall;
+  if (s.failures && (s.replaces || (p.rolling && s.generation == p.generation)))
+    p.last_trouble = {s.id, s.generation, e.id,
+                      "slot " + std::to_string(s.number) + ": " + describe_exit(s)};
+
+  s.child = 0;
+  s.pid = 0;
+  s.started_at = s.ready_at = {};
+  s.status.clear();
+  s.stopped_for = exit_cause::none;
+  s.step = 0;
+  s.deadline = e.deadline;
+  if (e.deadline == never)
+    s.now = phase::gone;
+  else
+    s.now = e.deadline > e.at ? phase::backing_off : phase::waiting;
+}
+
+void apply_to_slot(pool_state& p, slot_state& s, const event& e) {
+  s.last_event = e.id;
+  switch (e.kind) {
+    case event_kind::slot_retiring: return retire(p, s, e.why);
+    case event_kind::worker_launched: return launched(p, s, e);
+    case event_kind::worker_started:
+      s.now = phase::starting;
+      s.pid = e.pid;
+      s.started_at = e.at;
+      s.deadline = e.deadline;
+      return;
+    case event_kind::worker_ready:
+      s.now = phase::ready;
+      s.ready_at = e.at;
+      s.deadline = never;
+      return;
+    case event_kind::worker_status: s.status = e.text; return;
+    case event_kind::worker_stopping: s.stopped_for = e.why; return stop_step_taken(s, e);
+    case event_kind::worker_escalated: return stop_step_taken(s, e);
+    case event_kind::worker_exited: return exited(p, s, e);
+    default: return;
+  }
+}
+
+bool is_of_a_slot(event_kind kind) {
+  switch (kind) {
+    case event_kind::slot_retiring:
+    case event_kind::worker_launched:
+    case event_kind::worker_started:
+    case event_kind::worker_ready:
+    case event_kind::worker_status:
+    case event_kind::worker_stopping:
+    case event_kind::worker_escalated:
+    case event_kind::worker_exited: return true;
+    default: return false;
+  }
+}
+
+void stop_pool(pool_state& p, const event& e) {
+  p.stopping = true;
+  if (e.count == 0 || p.quick) return;
+  p.quick = true;
+  for (auto& s : p.slots)
+    if (s.now == phase::stopping) s.deadline = std::min(s.deadline, e.at + quick_step);
+}
+
+/// What is wanted of the whole pool. False where the event says nothing of that.
+bool apply_to_pool(pool_state& p, const event& e) {
+  switch (e.kind) {
+    case event_kind::pool_opened:
+      p.name = e.pool;
+      p.target = static_cast<unsigned>(e.count);
+      p.generation = p.committed = p.last_generation = e.generation;
+      return true;
+    case event_kind::pool_resized:
+      p.target = static_cast<unsigned>(e.count);
+      p.drained = false;
+      return true;
+    case event_kind::pool_drained: p.drained = true; return true;
+    case event_kind::pool_resumed: p.drained = false; return true;
+    case event_kind::pool_stopping: stop_pool(p, e); return true;
+    case event_kind::pool_stopped: p.stopped = true; return true;
+    case event_kind::rollout_started:
+      p.generation = p.last_generation = e.generation;
+      p.rolling = true;
+      p.opened = p.drained = false;
+      p.last_trouble = {};
+      return true;
+    case event_kind::program_opened:
+      if (p.rolling && e.generation == p.generation) p.opened = true;
+      return true;
+    case event_kind::rollout_committed:
+      p.committed = e.generation;
+      p.rolling = false;
+      return true;
+    case event_kind::rollout_failed:
+      p.generation = p.committed;
+      p.rolling = false;
+      p.failed_generation = e.generation;
+      p.failure = e.text;
+      return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+slot_state* pool_state::find(std::uint64_t id) noexcept { return find_slot(*this, id); }
+const slot_state* pool_state::find(std::uint64_t id) const noexcept { return find_slot(*this, id); }
+
+const slot_state* pool_state::keeper_of(unsigned number) const noexcept {
+  for (auto& s : slots)
+    if (s.number == number && s.retiring == exit_cause::none && !s.replaces) return &s;
+  return nullptr;
+}
+
+void apply(pool_state& p, const event& e) {
+  if (e.kind == event_kind::slot_added) {
+    add_slot(p, e);
+  } else if (e.kind == event_kind::slot_removed) {
+    p.slots.remove_if([&](auto& s) { return s.id == e.slot_id; });
+  } else if (is_of_a_slot(e.kind)) {
+    if (auto* s = p.find(e.slot_id)) apply_to_slot(p, *s, e);
+  } else if (apply_to_pool(p, e)) {
+    p.last_command = e.id;
+  }
+}
+
+std::string describe_exit(const slot_state& s) {
+  if (s.last_cause == exit_cause::none) return {};
+  auto how = s.last_failure.empty() ? s.last_exit.str() : s.last_failure;
+  return how + " (" + std::string(to_string(s.last_cause)) + ")";
+}
+
+}  // namespace supervisor

@@ -1,0 +1,114 @@
+// The state of a pool: plain data, and the fold of the pool's events.
+//
+// Nothing changes it but apply(), called for each event that the journal records. So what is
+// written here is true at every suspension, a sequence can be started from any such value, and a
+// pool can be rebuilt from its events alone.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <list>
+#include <string>
+
+#include "supervisor/exit_report.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/restart.hpp"
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+/// Where a slot's sequence stands.
+enum class phase : std::uint8_t {
+  waiting,      ///< to be started as soon as its program and the pool's start budget allow
+  backing_off,  ///< the same, not before `deadline`
+  launching,    ///< the host was asked for a child
+  starting,     ///< it exists; to be ready by `deadline`
+  ready,
+  stopping,  ///< its stop ladder runs; the next step is due at `deadline`
+  gone,      ///< it will not start again
+};
+
+struct slot_state {
+  std::uint64_t id = 0;  ///< never reused within a pool
+  unsigned number = 0;
+  std::uint64_t generation = 0;
+  /// Set while this slot is on trial: the id of the slot whose place it takes once it is ready.
+  std::uint64_t replaces = 0;
+  exit_cause retiring = exit_cause::none;  ///< set once it is to leave for good
+
+  phase now = phase::waiting;
+  time_point deadline = never;  ///< its meaning is the phase's
+  std::uint64_t launches = 0;   ///< names the child: child_key::launch
+  std::uint64_t child = 0;      ///< the host's id of it
+  pid_t pid = 0;
+  time_point started_at{};
+  time_point ready_at{};  ///< the epoch: it was not ready
+  std::string status;     ///< its own words
+  exit_cause stopped_for = exit_cause::none;
+  unsigned step = 0;  ///< of the stop ladder
+
+  unsigned failures = 0;  ///< in a row
+  std::uint64_t restarts = 0;
+  exit_cause last_cause = exit_cause::none;  ///< none: it never exited
+  exit_status last_exit;
+  std::string last_failure;  ///< where it could not be launched: why
+  wall_time last_exit_at{};
+
+  std::uint64_t last_event = 0;  ///< the cause of what follows
+  bool was_ready() const noexcept { return ready_at != time_point{}; }
+  friend bool operator==(const slot_state&, const slot_state&) = default;
+};
+
+/// The last exit of a worker that a rollout or a restart depended on.
+struct trouble {
+  std::uint64_t slot_id = 0;  ///< 0: none
+  std::uint64_t generation = 0;
+  std::uint64_t event = 0;
+  std::string text;
+  friend bool operator==(const trouble&, const trouble&) = default;
+};
+
+struct pool_state {
+  unsigned version = 1;  ///< of this layout
+  std::string name;
+  unsigned target = 0;
+  bool drained = false;   ///< no worker is wanted until resumed
+  bool stopping = false;  ///< no worker is wanted any more
+  bool quick = false;     ///< stop ladders are cut short
+  bool stopped = false;
+
+  std::uint64_t generation = 0;  ///< the one wanted
+  std::uint64_t committed = 0;   ///< the last one that the whole pool ran
+  bool rolling = false;          ///< `generation` is on trial
+  bool opened = false;           ///< while rolling: its program is there
+  std::uint64_t last_generation = 0;
+  std::uint64_t failed_generation = 0;  ///< the last one given up, and why
+  std::string failure;
+  trouble last_trouble;
+
+  std::uint64_t last_slot_id = 0;
+  start_budget budget;
+  std::uint64_t last_command = 0;  ///< id of the event that last changed what is wanted
+  /// Oldest first; a slot on trial stands behind the one it replaces.
+  std::list<slot_state> slots;
+
+  /// How many workers are to be there.
+  unsigned wanted() const noexcept { return drained || stopping ? 0 : target; }
+  slot_state* find(std::uint64_t slot_id) noexcept;
+  const slot_state* find(std::uint64_t slot_id) const noexcept;
+  /// The one that keeps this number, rather than one that leaves or is on trial.
+  const slot_state* keeper_of(unsigned number) const noexcept;
+  friend bool operator==(const pool_state&, const pool_state&) = default;
+};
+
+/// No step of a quick stop's ladder takes longer.
+inline constexpr duration quick_step = std::chrono::seconds(1);
+
+/// Takes in one event of this pool, as recorded.
+void apply(pool_state&, const event&);
+
+/// "exit 70 (crash)", "exec /usr/bin/nope: No such file or directory (launch failure)".
+std::string describe_exit(const slot_state&);
+
+}  // namespace supervisor
