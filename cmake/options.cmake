@@ -8,8 +8,11 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 # Boost comes as static archives: one copy of Asio's process-wide signal state, and a master whose
 # memory is not a dozen shared libraries' relocations.
 set(Boost_USE_STATIC_LIBS ON)
-find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS log filesystem json unit_test_framework
-             OPTIONAL_COMPONENTS process)
+set(boost_components log filesystem json)
+if(SUPERVISOR_TESTS)
+  list(APPEND boost_components unit_test_framework)
+endif()
+find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS ${boost_components} OPTIONAL_COMPONENTS process)
 find_package(fmt 9 REQUIRED)
 find_package(Threads REQUIRED)
 

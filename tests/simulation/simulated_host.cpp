@@ -1,5 +1,6 @@
 #include "simulation/simulated_host.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
@@ -299,6 +300,26 @@ BOOST_AUTO_TEST_CASE(one_seed_one_world) {
     BOOST_TEST(number == b.random());
     BOOST_TEST(number != c.random());
   }
+}
+
+BOOST_AUTO_TEST_CASE(what_falls_due_together_may_be_shuffled) {
+  auto order_of = [](std::uint64_t seed, bool shuffled) {
+    simulation host(seed);
+    if (shuffled) host.shuffle();
+    std::vector<int> order;
+    for (int i = 0; i < 20; ++i) host.call_at(host.now() + 1s, [&, i] { order.push_back(i); });
+    host.call_at(host.now() + 2s, [&] { order.push_back(20); });
+    host.run_for(2s);
+    BOOST_TEST(order.back() == 20);
+    return order;
+  };
+  auto plain = order_of(1, false), first = order_of(1, true), second = order_of(2, true);
+  BOOST_TEST((std::is_sorted(plain.begin(), plain.end())));
+  BOOST_TEST((first == order_of(1, true)));
+  BOOST_TEST((first != plain));
+  BOOST_TEST((first != second));
+  std::sort(first.begin(), first.end());
+  BOOST_TEST((first == plain));
 }
 
 BOOST_AUTO_TEST_CASE(signals_are_kept_for_who_watches_them) {

@@ -261,7 +261,7 @@ BOOST_AUTO_TEST_CASE(a_cancelled_wait_leaves_the_signal) {
   task_group group(context.get_executor());
   bool got = false;
   auto waits = [](auto& dispatcher, bool& flag) -> awaitable<void> {
-    co_await dispatcher.wait({std::vector<int>(1, SIGUSR1)});
+    co_await dispatcher.wait(std::vector<int>(1, SIGUSR1));
     flag = true;
   };
   group.spawn(waits(signals, got));

@@ -5,10 +5,10 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <concepts>
 #include <csignal>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -79,9 +79,11 @@ class handlers {
   std::vector<entry> entries_;
 };
 
-/// Signals that end supervisor::serve().
+/// Signals that end supervisor::serve(): until(SIGINT, SIGTERM).
 struct until {
-  until(std::initializer_list<int> numbers) : numbers(numbers) {}
+  // No std::initializer_list: g++ 12 compiles none in an expression with co_await.
+  template <std::same_as<int>... Numbers>
+  until(int first, Numbers... more) : numbers{first, more...} {}
   std::vector<int> numbers;
 };
 

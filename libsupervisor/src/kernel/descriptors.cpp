@@ -122,10 +122,10 @@ rlimit raise_descriptor_limit() noexcept {
   return before;
 }
 
-void wait_readable(int fd, duration limit) noexcept {
+bool wait_readable(int fd, duration limit) noexcept {
   auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
   pollfd readable{fd, POLLIN, 0};
-  ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(milliseconds, 0)));
+  return ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(milliseconds, 0))) == 1;
 }
 
 bool write_now(int fd, std::string_view text) noexcept {

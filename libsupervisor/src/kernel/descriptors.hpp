@@ -43,7 +43,7 @@ unique_fd pin_program(const std::string& path);
 rlimit raise_descriptor_limit() noexcept;
 
 /// Waits for one descriptor, at most so long; for the end of a program, when no loop runs.
-void wait_readable(int fd, duration limit) noexcept;
+bool wait_readable(int fd, duration limit) noexcept;
 
 /// Writes all of `text` if that can be done without waiting, as one line should be. False: nothing,
 /// or the beginning only, was written.

@@ -63,8 +63,9 @@ std::optional<obituary> reap(int pidfd) noexcept {
   return result;
 }
 
-std::vector<pid_t> children_of_this_thread() {
-  std::ifstream list("/proc/thread-self/children");
+std::vector<pid_t> children_of(pid_t parent) {
+  auto number = std::to_string(parent);
+  std::ifstream list("/proc/" + number + "/task/" + number + "/children");
   std::vector<pid_t> pids;
   for (pid_t pid; list >> pid;) pids.push_back(pid);
   return pids;

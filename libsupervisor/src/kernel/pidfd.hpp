@@ -33,9 +33,8 @@ struct obituary {
 /// The same, and ends the zombie.
 std::optional<obituary> reap(int pidfd) noexcept;
 
-/// Children of this thread, by number, reaped ones excluded (needs CONFIG_PROC_CHILDREN; else
-/// none).
-std::vector<pid_t> children_of_this_thread();
+/// Children of the main thread of `parent` that are not reaped (needs CONFIG_PROC_CHILDREN).
+std::vector<pid_t> children_of(pid_t parent);
 /// True when `pid` runs the very file that `program` pins.
 bool runs_program(pid_t pid, int program) noexcept;
 

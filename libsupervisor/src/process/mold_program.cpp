@@ -1,5 +1,7 @@
 #include "process/mold_program.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
@@ -174,7 +176,7 @@ void mold_program::fail_orders(const launch_error& error) {
 /// runs the pinned program: another child of this process is not ours to reap.
 void mold_program::adopt_strays() {
   strays_ = false;
-  for (pid_t pid : kernel::children_of_this_thread()) {
+  for (pid_t pid : kernel::children_of(::getpid())) {
     if (services_.children.holds(pid) || !kernel::runs_program(pid, program_.get())) continue;
     try {
       auto key = std::make_shared<reaper::key>();

@@ -46,6 +46,10 @@ class simulated_host final : public host {
   std::function<script(const launch_request&)> on_launch;                    ///< default: script{}
   std::function<program_script(const std::string&, std::uint64_t)> on_open;  ///< default: {}
 
+  /// From now on what falls due at one time runs in an order drawn from the seed, not in the order
+  /// in which it was asked for: the world promises none.
+  void shuffle();
+
   // What the test does.
   void send_signal(signal_event);   ///< to the supervisor
   void kill(child_id, int number);  ///< from outside, to a child

@@ -1,5 +1,8 @@
 #include "supervision/pool_keeper.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "supervision/decide.hpp"
 
 namespace asio = boost::asio;
@@ -131,15 +134,15 @@ void pool_keeper::poke_one() {
 void pool_keeper::tend_programs() {
   auto needed = needed_programs(state_);
   for (auto it = programs_.begin(); it != programs_.end();) {
-    auto generation = it->first;
-    if (needed.contains(generation)) {
-      ++it;
-      continue;
-    }
-    it = programs_.erase(it);
-    host_.close_program(name(), generation);
+    auto& [generation, program] = *it;
+    bool close = !needed.contains(generation) && std::exchange(program.asked, false);
+    if (close) host_.close_program(name(), generation);
+    // A worker that leaves is treated as its spec says to its end.
+    bool of_a_slot = std::ranges::count(state_.slots, generation, &slot_state::generation) > 0;
+    it = needed.contains(generation) || of_a_slot ? std::next(it) : programs_.erase(it);
   }
   for (auto& [generation, program] : programs_) {
+    if (!needed.contains(generation)) continue;
     if (!std::exchange(program.asked, true)) open_program(generation);
     auto view = host_.program(name(), generation);
     if (view.open && !std::exchange(program.told, true)) {
@@ -155,13 +158,12 @@ void pool_keeper::tend_programs() {
 }
 
 void pool_keeper::open_program(std::uint64_t generation) {
-  host_.open_program(name(), generation, programs_.at(generation).what,
-                     [weak = weak_from_this()] {
-                       auto self = weak.lock();
-                       if (!self || !self->changed_) return;
-                       self->changed_->notify();
-                       self->wake_slots();
-                     });
+  host_.open_program(name(), generation, programs_.at(generation).what, [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (!self || !self->changed_) return;
+    self->changed_->notify();
+    self->wake_slots();
+  });
 }
 
 program_view pool_keeper::program(std::uint64_t generation) const {
@@ -175,9 +177,9 @@ void pool_keeper::reopen_program(std::uint64_t generation) {
   open_program(generation);
 }
 
-time_point pool_keeper::next_start() const {
+time_point pool_keeper::next_start(time_point now) const {
   auto budget = state_.budget;
-  return take_start(budget, state_.target, host_.now());
+  return take_start(budget, state_.target, now);
 }
 
 event pool_keeper::about_pool(event_kind kind) const {
