@@ -38,7 +38,8 @@ void mold_program::open() {
 
 void mold_program::start() {
   auto socket = kernel::make_channel();
-  auto plan = plan_mold(program_.get(), services_.options.arguments, socket.theirs.get());
+  auto plan = plan_mold(program_.get(), services_.options.arguments, socket.theirs.get(),
+                        services_.descriptors);
   auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
   socket.theirs.reset();
   died_.reset();
