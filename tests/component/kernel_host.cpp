@@ -14,7 +14,7 @@
 #include "supervisor/worker.hpp"
 #include "support/functions.hpp"
 #include "support/temporary.hpp"
-#include "support/world.hpp"
+#include "support/kernel_world.hpp"
 
 using supervisor::event_kind;
 using supervisor::exit_status;
@@ -56,9 +56,9 @@ const test::function shouting{"host_shouting", shout};
 const test::function unloadable{"host_unloadable", [] { throw std::runtime_error("no database"); },
                                 serve_steadily};
 
-struct fixture : test::world {
+struct fixture : test::kernel_world {
   explicit fixture(std::string program = "/proc/self/exe")
-      : world({std::move(program), {"test"}, {}}) {}
+      : kernel_world({std::move(program), {"test"}, {}}) {}
 
   void open(const spec& what, std::uint64_t generation = 1) {
     host->open_program("pool", generation, std::make_shared<const spec>(what), [] {});

@@ -9,14 +9,14 @@
 
 #include "kernel/descriptors.hpp"
 #include "process/notify.hpp"
-#include "support/world.hpp"
+#include "support/kernel_world.hpp"
 
 using supervisor::notification;
 namespace kernel = supervisor::kernel;
 
 namespace {
 
-struct fixture : test::world {
+struct fixture : test::kernel_world {
   std::vector<notification> heard;
 
   supervisor::notify_server serve(kernel::unique_fd socket, std::optional<uid_t> sender = {}) {

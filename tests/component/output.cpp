@@ -5,13 +5,13 @@
 
 #include "kernel/descriptors.hpp"
 #include "process/output.hpp"
-#include "support/world.hpp"
+#include "support/kernel_world.hpp"
 
 namespace kernel = supervisor::kernel;
 
 namespace {
 
-struct fixture : test::world {
+struct fixture : test::kernel_world {
   using line = std::pair<std::string, bool>;
 
   /// Everything a reader makes of `text`.

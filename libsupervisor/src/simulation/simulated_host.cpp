@@ -1,16 +1,13 @@
 #include "simulation/simulated_host.hpp"
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <csignal>
 #include <deque>
 #include <map>
 #include <set>
-#include <stdexcept>
 
-namespace asio = boost::asio;
+#include "simulation/simulated_signals.hpp"
+#include "simulation/virtual_loop.hpp"
 
 namespace supervisor {
 
@@ -18,15 +15,6 @@ namespace {
 
 constexpr time_point start_of_time{std::chrono::hours(1)};
 constexpr wall_time start_of_wall{std::chrono::seconds(1'767'225'600)};  // 2026-01-01T00:00:00Z
-/// More steps than this at one time are a loop without end.
-constexpr std::size_t too_many_steps = 1'000'000;
-
-/// Public shutdown(): drops what is queued and the coroutines in it, but executors stay valid.
-struct loop : asio::io_context {
-  loop() : asio::io_context(1), work(get_executor()) {}
-  using asio::execution_context::shutdown;
-  asio::executor_work_guard<executor_type> work;
-};
 
 bool asks_to_stop(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGQUIT; }
 
@@ -37,67 +25,9 @@ bool ends_at_once(int signal) {
   return all.contains(signal);
 }
 
-class simulated_signals final : public signal_feed {
- public:
-  explicit simulated_signals(std::function<void(std::function<void()>)> later)
-      : later_(std::move(later)) {}
-
-  void watch(int number) override {
-    if (number < 1 || number > SIGRTMAX || number == SIGKILL || number == SIGSTOP)
-      throw boost::system::system_error(EINVAL, boost::system::system_category(), "watch a signal");
-    watched_.insert(number);
-  }
-  void unwatch(int number) override { watched_.erase(number); }
-  std::vector<signal_event> take() override { return std::exchange(pending_, {}); }
-  void on_ready(std::function<void()> ready) override {
-    ready_ = std::move(ready);
-    if (!pending_.empty()) call_ready();
-  }
-
-  void deliver(const signal_event& event) {
-    if (!watched_.contains(event.number)) return;
-    if (!merge(event)) pending_.push_back(event);
-    call_ready();
-  }
-  void crash() {
-    watched_.clear();
-    pending_.clear();
-    ready_ = nullptr;
-  }
-
- private:
-  bool merge(const signal_event& event) {
-    if (event.number >= SIGRTMIN) return false;
-    for (auto& known : pending_)
-      if (known.number == event.number) {
-        auto count = known.count + event.count;
-        known = event;
-        known.count = count;
-        return true;
-      }
-    return false;
-  }
-  void call_ready() {
-    later_([this] {
-      if (auto ready = ready_) ready();
-    });
-  }
-
-  std::function<void(std::function<void()>)> later_;
-  std::set<int> watched_;
-  std::vector<signal_event> pending_;
-  std::function<void()> ready_;
-};
-
 }  // namespace
 
 struct simulated_host::impl {
-  struct timer {
-    time_point when;
-    std::function<void()> work;
-    bool ours = false;  ///< the simulated world's, not supervision's
-    bool due = false;   ///< posted to the loop
-  };
   struct child {
     child_view view;
     script plan;
@@ -117,17 +47,10 @@ struct simulated_host::impl {
 
   explicit impl(std::uint64_t s) : seed(s) {}
 
-  // Time.
-  void post(std::function<void()> work) { asio::post(*current, std::move(work)); }
-  time_point after(duration d) const { return d < never - now ? now + d : never; }
-  timer_id call_at(time_point when, std::function<void()> work, bool ours);
+  std::uint64_t random() noexcept;
   timer_id in(duration d, std::function<void()> work) {
-    return call_at(after(d), std::move(work), true);
+    return loop.call_at(loop.after(d), std::move(work), owner::world);
   }
-  void make_due(timer_id id);
-  void cancel(timer_id id);
-  bool advance(time_point end);
-  std::size_t poll();
 
   // Programs.
   void settle(const program_key& key, std::optional<launch_error> failed);
@@ -147,10 +70,8 @@ struct simulated_host::impl {
   child* living(child_id id);
 
   std::uint64_t seed;
-  time_point now = start_of_time;
-  timer_id last_timer = 0;
-  std::map<timer_id, timer> timers;
-  std::set<std::pair<time_point, timer_id>> deadlines;
+  virtual_loop loop{start_of_time};
+  simulated_signals signals{loop};
   std::map<std::string, listener_spec> listeners;
   std::map<program_key, program> programs;
   std::map<child_id, child> children;
@@ -159,59 +80,14 @@ struct simulated_host::impl {
   std::function<void(const child_key&, std::shared_ptr<const exit_report>)> reported;
   std::deque<std::pair<child_key, std::shared_ptr<const exit_report>>>
       reports;  ///< complete, and not yet told
-  simulated_signals signals{[this](std::function<void()> work) { post(std::move(work)); }};
-  std::unique_ptr<loop> current = std::make_unique<loop>();
-  std::vector<std::unique_ptr<loop>> crashed;  ///< kept: somebody may still hold their executors
 };
 
-// Time.
-
-timer_id simulated_host::impl::call_at(time_point when, std::function<void()> work, bool ours) {
-  auto id = ++last_timer;
-  timers.emplace(id, timer{when, std::move(work), ours, false});
-  if (when <= now)
-    make_due(id);
-  else if (when != never)
-    deadlines.emplace(when, id);
-  return id;
-}
-
-void simulated_host::impl::make_due(timer_id id) {
-  timers.at(id).due = true;
-  post([this, id] {
-    auto it = timers.find(id);
-    if (it == timers.end()) return;  // cancelled since
-    auto work = std::move(it->second.work);
-    timers.erase(it);
-    work();
-  });
-}
-
-void simulated_host::impl::cancel(timer_id id) {
-  auto it = timers.find(id);
-  if (it == timers.end()) return;
-  deadlines.erase({it->second.when, id});
-  auto work = std::move(it->second.work);  // outlives the entry: its destructor may come back here
-  timers.erase(it);
-}
-
-/// Moves the clock to the next deadline, at most to `end`; false when there is none until then.
-bool simulated_host::impl::advance(time_point end) {
-  if (deadlines.empty() || deadlines.begin()->first > end) return false;
-  now = deadlines.begin()->first;
-  while (!deadlines.empty() && deadlines.begin()->first == now) {
-    auto id = deadlines.begin()->second;
-    deadlines.erase(deadlines.begin());
-    make_due(id);
-  }
-  return true;
-}
-
-std::size_t simulated_host::impl::poll() {
-  std::size_t steps = 0;
-  while (current->poll_one())
-    if (++steps > too_many_steps) throw std::logic_error("the loop comes to no rest");
-  return steps;
+/// splitmix64: the same numbers from every compiler and library.
+std::uint64_t simulated_host::impl::random() noexcept {
+  auto z = seed += 0x9e3779b97f4a7c15;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
 }
 
 // Programs.
@@ -221,7 +97,7 @@ void simulated_host::impl::settle(const program_key& key, std::optional<launch_e
   it.opening = 0;
   it.view.open = !failed;
   it.view.failed = std::move(failed);
-  post([this, key] {
+  loop.post([this, key] {
     auto found = programs.find(key);
     if (found == programs.end()) return;
     if (auto changed = found->second.changed) changed();
@@ -240,7 +116,7 @@ simulated_host::impl::child* simulated_host::impl::living(child_id id) {
 }
 
 void simulated_host::impl::notify(child_id id) {
-  post([this, id] {
+  loop.post([this, id] {
     auto it = children.find(id);
     if (it == children.end()) return;
     if (auto changed = it->second.changed) changed();
@@ -268,13 +144,17 @@ void simulated_host::impl::fail(child_id id, launch_error why) {
 void simulated_host::impl::start(child_id id) {
   auto& c = children.at(id);
   c.view.pid = static_cast<pid_t>(1000 + id);
-  c.started = now;
+  c.started = loop.now();
   notify(id);
-  if (c.plan.ready_after) in(*c.plan.ready_after, [this, id] { change(id, &child_view::ready); });
+  if (c.plan.ready_after)
+    in(*c.plan.ready_after, [this, id] {
+      if (auto* alive = living(id)) alive->view.status = alive->plan.status;
+      change(id, &child_view::ready);
+    });
   if (c.plan.hangs_after) in(*c.plan.hangs_after, [this, id] { change(id, &child_view::hung); });
   if (c.plan.exits_after)
     in(*c.plan.exits_after,
-       [this, id] { die(id, children.at(id).plan.exit_with, children.at(id).plan.out_of_memory); });
+       [this, id, how = c.plan.exit_with, memory = c.plan.out_of_memory] { die(id, how, memory); });
 }
 
 void simulated_host::impl::change(child_id id, bool child_view::* fact) {
@@ -307,7 +187,7 @@ void simulated_host::impl::over(child& c) {
   auto report = std::make_shared<exit_report>();
   if (c.view.pid) {
     report->pid = c.view.pid;
-    report->uptime = now - c.started;
+    report->uptime = loop.now() - c.started;
     report->status = *c.view.exited;
   }
   report->launch = c.view.failed;
@@ -352,52 +232,24 @@ void simulated_host::kill(child_id id, int number) {
   if (auto* c = impl_->living(id)) impl_->deliver(*c, number);
 }
 
-std::size_t simulated_host::poll() { return impl_->poll(); }
-bool simulated_host::poll_one() { return impl_->current->poll_one() != 0; }
-
+std::size_t simulated_host::poll() { return impl_->loop.settle(); }
+bool simulated_host::poll_one() { return impl_->loop.step(); }
 bool simulated_host::run_until(const std::function<bool()>& done, duration limit) {
-  auto end = impl_->after(limit);
-  std::size_t steps = 0;
-  while (!done()) {
-    if (poll_one()) {
-      if (++steps > too_many_steps) throw std::logic_error("the loop comes to no rest");
-      continue;
-    }
-    steps = 0;
-    if (impl_->advance(end)) continue;
-    if (!impl_->deadlines.empty()) impl_->now = end;
-    return false;
-  }
-  return true;
+  return impl_->loop.run_until(done, limit);
 }
+void simulated_host::run_for(duration d) { impl_->loop.run_for(d); }
 
-void simulated_host::run_for(duration d) {
-  auto end = impl_->after(d);
-  do impl_->poll();
-  while (impl_->advance(end));
-  impl_->now = end;
+void simulated_host::shuffle() {
+  impl_->loop.pick = [w = impl_.get()](std::uint64_t n) { return w->random() % n; };
 }
 
 void simulated_host::crash() {
-  auto& w = *impl_;
-  std::vector<std::function<void()>> dropped;  // destroyed last: destructors may come back here
-  w.crashed.push_back(std::exchange(w.current, std::make_unique<loop>()));
-  for (auto it = w.timers.begin(); it != w.timers.end();) {
-    auto& [id, timer] = *it;
-    if (timer.ours) {
-      if (timer.due) w.make_due(id);
-      ++it;
-    } else {
-      w.deadlines.erase({timer.when, id});
-      dropped.push_back(std::move(timer.work));
-      it = w.timers.erase(it);
-    }
-  }
-  for (auto& [id, c] : w.children) dropped.push_back(std::exchange(c.changed, nullptr));
-  for (auto& [key, p] : w.programs) dropped.push_back(std::exchange(p.changed, nullptr));
-  w.reported = nullptr;
-  w.signals.crash();
-  w.crashed.back()->shutdown();
+  std::vector<observer> dropped;  // destroyed last: destructors may come back here
+  for (auto& [id, c] : impl_->children) dropped.push_back(std::exchange(c.changed, nullptr));
+  for (auto& [key, p] : impl_->programs) dropped.push_back(std::exchange(p.changed, nullptr));
+  auto reported = std::exchange(impl_->reported, nullptr);
+  impl_->signals.crash();
+  impl_->loop.crash();
 }
 
 std::vector<child_id> simulated_host::living() const {
@@ -414,26 +266,16 @@ std::uint64_t simulated_host::launches() const noexcept { return impl_->requests
 
 // host
 
-time_point simulated_host::now() const noexcept { return impl_->now; }
-
+time_point simulated_host::now() const noexcept { return impl_->loop.now(); }
 wall_time simulated_host::wall_now() const noexcept {
-  return start_of_wall + (impl_->now - start_of_time);
+  return start_of_wall + (impl_->loop.now() - start_of_time);
 }
-
-/// splitmix64: the same numbers from every compiler and library.
-std::uint64_t simulated_host::random() noexcept {
-  auto z = impl_->seed += 0x9e3779b97f4a7c15;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
-asio::any_io_executor simulated_host::executor() noexcept { return impl_->current->get_executor(); }
-
+std::uint64_t simulated_host::random() noexcept { return impl_->random(); }
+boost::asio::any_io_executor simulated_host::executor() noexcept { return impl_->loop.executor(); }
 timer_id simulated_host::call_at(time_point when, std::function<void()> work) {
-  return impl_->call_at(when, std::move(work), false);
+  return impl_->loop.call_at(when, std::move(work), owner::supervision);
 }
-void simulated_host::cancel(timer_id id) noexcept { impl_->cancel(id); }
+void simulated_host::cancel(timer_id id) noexcept { impl_->loop.cancel(id); }
 
 listener_spec simulated_host::listen(const listener_spec& wanted) {
   auto known = impl_->listeners.find(wanted.name);
@@ -469,7 +311,7 @@ program_view simulated_host::program(const std::string& pool, std::uint64_t gene
 void simulated_host::close_program(const std::string& pool, std::uint64_t generation) {
   auto it = impl_->programs.find({pool, generation});
   if (it == impl_->programs.end()) return;
-  impl_->cancel(it->second.opening);
+  impl_->loop.cancel(it->second.opening);
   impl_->programs.erase(it);
   for (auto& entry : impl_->children) {
     auto& c = entry.second;
@@ -533,7 +375,7 @@ void simulated_host::forget(child_id id) {
 void simulated_host::on_report(
     std::function<void(const child_key&, std::shared_ptr<const exit_report>)> tell) {
   impl_->reported = std::move(tell);
-  if (!impl_->reports.empty()) impl_->post([w = impl_.get()] { w->send_reports(); });
+  if (!impl_->reports.empty()) impl_->loop.post([w = impl_.get()] { w->send_reports(); });
 }
 
 signal_feed& simulated_host::signals() { return impl_->signals; }

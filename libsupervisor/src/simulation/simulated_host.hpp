@@ -18,6 +18,7 @@ struct script {
   std::optional<launch_error> launch_fails;          ///< it never runs
   duration launch_takes{};                           ///< from its launch, in an open program
   std::optional<duration> ready_after = duration{};  ///< none: it never says so
+  std::string status;                                ///< STATUS=, told along with readiness
   std::optional<duration> exits_after;               ///< by itself; none: it lives
   exit_status exit_with = exit_status::exited(0);
   bool out_of_memory = false;  ///< that exit is the kernel's doing
@@ -45,6 +46,10 @@ class simulated_host final : public host {
   // What the test decides.
   std::function<script(const launch_request&)> on_launch;                    ///< default: script{}
   std::function<program_script(const std::string&, std::uint64_t)> on_open;  ///< default: {}
+
+  /// From now on what falls due at one time runs in an order drawn from the seed, not in the order
+  /// in which it was asked for: the world promises none.
+  void shuffle();
 
   // What the test does.
   void send_signal(signal_event);   ///< to the supervisor

@@ -121,8 +121,8 @@ std::optional<event> finish(const pool_state& p) {
 
 std::optional<event> next_event(const pool_state& p) {
   if (p.stopped) return {};
-  for (auto decide : {give_rollout_up, retire_one, promote_one, add_one, replace_one,
-                      commit_rollout, finish})
+  for (auto decide :
+       {give_rollout_up, retire_one, promote_one, add_one, replace_one, commit_rollout, finish})
     if (auto e = decide(p)) return e;
   return {};
 }
@@ -154,16 +154,15 @@ unsigned count_ready(const pool_state& p) {
 std::set<std::uint64_t> needed_programs(const pool_state& p) {
   if (p.stopped) return {};
   std::set<std::uint64_t> needed{p.generation, p.committed};
-  for (auto& s : p.slots)
-    if (s.retiring == exit_cause::none || s.now == phase::launching) needed.insert(s.generation);
+  for (auto& s : p.slots) needed.insert(s.generation);
   return needed;
 }
 
 // A slot.
 
 time_point ready_unasked(const spec& what, const slot_state& s) noexcept {
-  bool by_age = what.ready == readiness::alive ||
-                (what.ready == readiness::automatic && !what.is_function());
+  bool by_age =
+      what.ready == readiness::alive || (what.ready == readiness::automatic && !what.is_function());
   return by_age ? later(s.started_at, what.alive_for) : never;
 }
 

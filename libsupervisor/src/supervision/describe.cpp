@@ -15,13 +15,18 @@ std::string seconds_until(time_point when, time_point now) {
 
 std::string name_of(phase now) {
   switch (now) {
-    case phase::waiting: return "waiting";
-    case phase::backing_off: return "backing off";
+    case phase::waiting:
+      return "waiting";
+    case phase::backing_off:
+      return "backing off";
     case phase::launching:
-    case phase::starting: return "starting";
-    case phase::ready: return "ready";
+    case phase::starting:
+      return "starting";
+    case phase::ready:
+      return "ready";
     case phase::stopping:
-    case phase::gone: return "stopping";
+    case phase::gone:
+      return "stopping";
   }
   return {};
 }
@@ -37,7 +42,8 @@ std::string detail_of(const slot_state& s, time_point now) {
       if (s.deadline == never) return why + ", killed";
       return why + ", next step in " + seconds_until(s.deadline, now);
     }
-    default: return s.status;
+    default:
+      return s.status;
   }
 }
 

@@ -26,8 +26,8 @@ outcome verdict(const pool_state& p) {
   if (p.stopped || p.drained) return {};
   for (auto& s : p.slots)
     if (s.now != phase::ready)
-      return failure(errc::degraded, "slot " + std::to_string(s.number) +
-                                         " is backing off: " + describe_exit(s));
+      return failure(errc::degraded,
+                     "slot " + std::to_string(s.number) + " is backing off: " + describe_exit(s));
   return {};
 }
 
@@ -55,10 +55,10 @@ pool_keeper::settlement pool_keeper::roll(std::optional<spec> next) {
     what = std::make_shared<const spec>(std::move(*next));
   }
   auto e = about_pool(event_kind::rollout_started);
-  e.generation = state_.last_generation + 1;
-  programs_.emplace(e.generation, std::move(what));
+  auto generation = e.generation = state_.last_generation + 1;
+  programs_.emplace(generation, std::move(what));
   transition(std::move(e));
-  return when_rolled(shared_from_this(), state_.generation);
+  return when_rolled(shared_from_this(), generation);
 }
 
 pool_keeper::settlement pool_keeper::restart(unsigned number) {
@@ -67,7 +67,8 @@ pool_keeper::settlement pool_keeper::restart(unsigned number) {
   if (!old)
     return refused(errc::no_such_slot, "pool " + name() + " has no slot " + std::to_string(number));
   for (auto& s : state_.slots)
-    if (s.replaces == old->id && s.retiring == exit_cause::none) return when_restarted(shared_from_this(), s.id);
+    if (s.replaces == old->id && s.retiring == exit_cause::none)
+      return when_restarted(shared_from_this(), s.id);
   auto e = successor_of(state_, *old, old->generation);
   e.cause = 0;  // the command's, or the handler's that calls
   auto fresh = e.slot_id;

@@ -36,8 +36,10 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
   on(SIGHUP, [&](signal_event) -> task { co_await web.roll(); });
   on(SIGTTIN, [&](signal_event e) -> task {
     if (from_terminal(self, e)) co_return;
-    if (web.status().drained) co_await web.resume();
-    else co_await web.resize(web.size() + static_cast<unsigned>(e.count));
+    if (web.status().drained)
+      co_await web.resume();
+    else
+      co_await web.resize(web.size() + static_cast<unsigned>(e.count));
   });
   on(SIGTTOU, [&](signal_event e) -> task {
     if (from_terminal(self, e)) co_return;

@@ -44,7 +44,7 @@ asio::awaitable<void> slot::wait_for_turn() {
       co_return;
     } else if (!program.open) {
       co_await wakeup_.wait();
-    } else if (auto turn = pool_.next_start(); turn > now) {
+    } else if (auto turn = pool_.next_start(now); turn > now) {
       co_await wakeup_.wait(turn);
     } else {
       launch();
@@ -171,7 +171,7 @@ void slot::record_exit(const child_view* view) {
   if (starts_again(pool_.state(), me_, decision.failures)) e.deadline = later(now, decision.delay);
 
   auto over = std::exchange(child_, 0);
-  pool_.departed(std::move(e));
+  pool_.transition(std::move(e));
   if (over) outside.forget(over);
 }
 

@@ -77,8 +77,10 @@ void exited(pool_state& p, slot_state& s, const event& e) {
 void apply_to_slot(pool_state& p, slot_state& s, const event& e) {
   s.last_event = e.id;
   switch (e.kind) {
-    case event_kind::slot_retiring: return retire(p, s, e.why);
-    case event_kind::worker_launched: return launched(p, s, e);
+    case event_kind::slot_retiring:
+      return retire(p, s, e.why);
+    case event_kind::worker_launched:
+      return launched(p, s, e);
     case event_kind::worker_started:
       s.now = phase::starting;
       s.pid = e.pid;
@@ -90,11 +92,18 @@ void apply_to_slot(pool_state& p, slot_state& s, const event& e) {
       s.ready_at = e.at;
       s.deadline = never;
       return;
-    case event_kind::worker_status: s.status = e.text; return;
-    case event_kind::worker_stopping: s.stopped_for = e.why; return stop_step_taken(s, e);
-    case event_kind::worker_escalated: return stop_step_taken(s, e);
-    case event_kind::worker_exited: return exited(p, s, e);
-    default: return;
+    case event_kind::worker_status:
+      s.status = e.text;
+      return;
+    case event_kind::worker_stopping:
+      s.stopped_for = e.why;
+      return stop_step_taken(s, e);
+    case event_kind::worker_escalated:
+      return stop_step_taken(s, e);
+    case event_kind::worker_exited:
+      return exited(p, s, e);
+    default:
+      return;
   }
 }
 
@@ -107,8 +116,10 @@ bool is_of_a_slot(event_kind kind) {
     case event_kind::worker_status:
     case event_kind::worker_stopping:
     case event_kind::worker_escalated:
-    case event_kind::worker_exited: return true;
-    default: return false;
+    case event_kind::worker_exited:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -132,10 +143,18 @@ bool apply_to_pool(pool_state& p, const event& e) {
       p.target = static_cast<unsigned>(e.count);
       p.drained = false;
       return true;
-    case event_kind::pool_drained: p.drained = true; return true;
-    case event_kind::pool_resumed: p.drained = false; return true;
-    case event_kind::pool_stopping: stop_pool(p, e); return true;
-    case event_kind::pool_stopped: p.stopped = true; return true;
+    case event_kind::pool_drained:
+      p.drained = true;
+      return true;
+    case event_kind::pool_resumed:
+      p.drained = false;
+      return true;
+    case event_kind::pool_stopping:
+      stop_pool(p, e);
+      return true;
+    case event_kind::pool_stopped:
+      p.stopped = true;
+      return true;
     case event_kind::rollout_started:
       p.generation = p.last_generation = e.generation;
       p.rolling = true;
@@ -155,7 +174,8 @@ bool apply_to_pool(pool_state& p, const event& e) {
       p.failed_generation = e.generation;
       p.failure = e.text;
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 

@@ -23,7 +23,7 @@ namespace {
 
 /// Caught from the beginning: their default action would end the master.
 std::vector<int> default_signals() {
-  return {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,  SIGTTIN,     SIGTTOU,
+  return {SIGHUP,  SIGINT,  SIGQUIT,  SIGTERM,  SIGTTIN,     SIGTTOU,
           SIGUSR1, SIGUSR2, SIGWINCH, SIGRTMIN, SIGRTMIN + 1};
 }
 
@@ -154,9 +154,9 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   host& outside;
   journal& log;
   std::string name;
-  task_group keeping;  ///< pools and their slots; never cancelled
-  task_group tasks;    ///< the policy's
-  condition asked;     ///< serve() has something to look at
+  task_group keeping;           ///< pools and their slots; never cancelled
+  task_group tasks;             ///< the policy's
+  condition asked;              ///< serve() has something to look at
   std::optional<bool> request;  ///< to stop; true: quickly
   bool stop_requested = false;
   bool stopping = false;
@@ -191,8 +191,7 @@ void supervisor::listen(const listener_spec& wanted) {
 
 ::supervisor::pool supervisor::pool(std::string name, spec what, unsigned size) {
   if (impl_->adopted.erase(name)) return ::supervisor::pool(impl_->find(name));
-  if (auto fault = find_fault(what))
-    throw std::invalid_argument("pool " + name + ": " + *fault);
+  if (auto fault = find_fault(what)) throw std::invalid_argument("pool " + name + ": " + *fault);
 
   event opened{event_kind::pool_opened};
   opened.generation = 1;

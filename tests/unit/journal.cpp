@@ -1,0 +1,283 @@
+#include "supervisor/journal.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <cerrno>
+#include <csignal>
+#include <deque>
+#include <set>
+
+using namespace supervisor;
+using namespace std::chrono_literals;
+using records = ::supervisor::journal;  // the suite has the plain name
+
+namespace {
+
+constexpr time_point start{1h};
+
+struct clocked {
+  time_point now = start;
+  records log{[this] { return std::pair(now, wall_time(now.time_since_epoch())); }};
+
+  std::uint64_t note(const std::string& text) {
+    event e(event_kind::note);
+    e.text = text;
+    return log.record(std::move(e));
+  }
+};
+
+event of_worker(event_kind kind) {
+  event e(kind);
+  e.pool = "http";
+  e.slot_id = 5;
+  e.slot = 0;
+  e.generation = 1;
+  e.pid = 4711;
+  return e;
+}
+
+event of_pool(event_kind kind) {
+  event e(kind);
+  e.pool = "http";
+  return e;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(journal)
+
+BOOST_FIXTURE_TEST_CASE(events_get_ids_times_and_causes, clocked) {
+  std::vector<event> seen;
+  auto sink = log.subscribe([&](const event& e) { seen.push_back(e); });
+  auto first = note("one");
+  now += 5s;
+  {
+    records::because scope(log, first);
+    BOOST_TEST(note("two") == 2u);
+    event own(event_kind::note);
+    own.cause = 77;
+    log.record(std::move(own));
+    records::because inner(log, 2);
+    note("four");
+  }
+  note("five");
+  BOOST_REQUIRE(seen.size() == 5u);
+  for (std::size_t i = 0; i < 5; ++i) BOOST_TEST(seen[i].id == i + 1);
+  BOOST_TEST(seen[0].cause == 0u);
+  BOOST_TEST(seen[1].cause == 1u);
+  BOOST_TEST(seen[2].cause == 77u);
+  BOOST_TEST(seen[3].cause == 2u);
+  BOOST_TEST(seen[4].cause == 0u);
+  BOOST_TEST((seen[0].at == start));
+  BOOST_TEST((seen[1].at == start + 5s));
+  BOOST_TEST((seen[1].wall.time_since_epoch() == (start + 5s).time_since_epoch()));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_sink_gets_events_while_it_is_subscribed, clocked) {
+  unsigned seen = 0;
+  note("before");
+  auto sink = log.subscribe([&](const event&) { ++seen; });
+  note("during");
+  sink.reset();
+  note("after");
+  BOOST_TEST(seen == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(a_subscription_may_outlive_the_journal) {
+  std::shared_ptr<void> sink;
+  {
+    clocked short_lived;
+    sink = short_lived.log.subscribe([](const event&) {});
+  }
+  sink.reset();
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_sink_records_comes_after_in_every_sink, clocked) {
+  std::vector<std::uint64_t> early, late;
+  auto one = log.subscribe([&](const event& e) {
+    early.push_back(e.id);
+    if (e.text == "outer") {
+      BOOST_TEST(note("inner") == 2u);
+      BOOST_TEST(note("second") == 3u);
+    }
+  });
+  auto two = log.subscribe([&](const event& e) { late.push_back(e.id); });
+  note("outer");
+  BOOST_TEST((early == std::vector<std::uint64_t>{1, 2, 3}));
+  BOOST_TEST((late == early));
+}
+
+BOOST_FIXTURE_TEST_CASE(sinks_may_come_and_go_within_sinks, clocked) {
+  std::vector<std::string> seen;
+  std::shared_ptr<void> self, other, fresh;
+  self = log.subscribe([&](const event& e) {
+    seen.push_back("self " + e.text);
+    other.reset();
+    fresh = log.subscribe([&](const event& n) { seen.push_back("fresh " + n.text); });
+    self.reset();
+    seen.push_back("still here");
+  });
+  other = log.subscribe([&](const event& e) { seen.push_back("other " + e.text); });
+  note("a");
+  note("b");
+  BOOST_TEST((seen == std::vector<std::string>{"self a", "still here", "fresh b"}));
+}
+
+BOOST_AUTO_TEST_CASE(names) {
+  for (int i = 0; i <= static_cast<int>(severity::error); ++i) {
+    auto s = static_cast<severity>(i);
+    BOOST_TEST((parse_severity(to_string(s)) == s));
+  }
+  BOOST_TEST(to_string(severity::warning) == "warning");
+  BOOST_TEST(!parse_severity("loud"));
+  std::set<std::string_view> kinds;
+  for (int i = 0; i <= static_cast<int>(event_kind::note); ++i)
+    kinds.insert(to_string(static_cast<event_kind>(i)));
+  BOOST_TEST(kinds.size() == static_cast<std::size_t>(event_kind::note) + 1);
+  BOOST_TEST(!kinds.contains("unknown"));
+  BOOST_TEST(to_string(event_kind::worker_exited) == "worker.exited");
+}
+
+BOOST_AUTO_TEST_CASE(severities) {
+  auto exit = of_worker(event_kind::worker_exited);
+  for (auto [why, level] : {std::pair(exit_cause::recycled, severity::info),
+                            std::pair(exit_cause::finished, severity::info),
+                            std::pair(exit_cause::crash, severity::warning),
+                            std::pair(exit_cause::lost, severity::warning),
+                            std::pair(exit_cause::launch_failure, severity::error)}) {
+    exit.why = why;
+    BOOST_TEST((severity_of(exit) == level), to_string(why));
+  }
+  BOOST_TEST((severity_of(of_worker(event_kind::worker_launched)) == severity::debug));
+  BOOST_TEST((severity_of(of_worker(event_kind::worker_ready)) == severity::info));
+  BOOST_TEST((severity_of(of_pool(event_kind::rollout_failed)) == severity::error));
+  BOOST_TEST((severity_of(event(event_kind::supervisor_started)) == severity::notice));
+}
+
+BOOST_AUTO_TEST_CASE(exits_are_told_with_what_follows) {
+  auto e = of_worker(event_kind::worker_exited);
+  e.exit = exit_status::signalled(SIGKILL);
+  e.why = exit_cause::killed;
+  e.deadline = start;
+  BOOST_TEST(describe(e, start) ==
+             "http.0 gen 1 pid 4711 exited: SIGKILL, killed; next start at once");
+  e.exit = exit_status::exited(70);
+  e.why = exit_cause::crash;
+  const std::pair<duration, const char*> waits[] = {{7s, "7 s"},
+                                                    {2500ms, "2.5 s"},
+                                                    {1ns, "1 ms"},
+                                                    {750ms, "750 ms"},
+                                                    {60s, "1 min"},
+                                                    {75s, "1 min 15 s"},
+                                                    {2h + 5min, "2 h 5 min"},
+                                                    {59'900ms, "1 min"}};
+  for (auto& [wait, words] : waits) {
+    e.deadline = start + wait;
+    BOOST_TEST(describe(e, start) ==
+               "http.0 gen 1 pid 4711 exited: exit 70, crash; backing off, "
+               "next start in " +
+                   std::string(words));
+  }
+  e.deadline = never;
+  e.why = exit_cause::scaled_down;
+  e.exit = exit_status::exited(0);
+  BOOST_TEST(describe(e, start) == "http.0 gen 1 pid 4711 exited: exit 0, scaled down");
+  e.pid = 0;
+  e.why = exit_cause::launch_failure;
+  e.launch = launch_error{"exec", ENOENT, "/usr/bin/nope"};
+  e.deadline = start + 1s;
+  BOOST_TEST(describe(e, start) ==
+             "http.0 gen 1 did not start: exec /usr/bin/nope: No such file or directory; backing "
+             "off, next start in 1 s");
+}
+
+BOOST_AUTO_TEST_CASE(reports_are_told_with_the_last_line) {
+  auto e = of_worker(event_kind::worker_reported);
+  exit_report report;
+  report.status = exit_status::exited(1);
+  report.uptime = 90s;
+  report.user_time = 120ms;
+  report.max_rss_kib = 12'800;
+  report.last_output = "starting\nbind: Address already in use\n";
+  e.report = std::make_shared<exit_report>(report);
+  BOOST_TEST(describe(e, start) ==
+             "http.0 gen 1 pid 4711 reaped: exit 1, up 1 min 30 s, CPU 120 ms user 0 ms system, at "
+             "most 12.5 MiB; last output: bind: Address already in use");
+}
+
+BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
+  struct row {
+    const char* words;
+    event what;
+  };
+  std::deque<row> table;  // references stay valid as it grows
+  auto add = [&](const char* words, event what) -> event& {
+    table.push_back({words, std::move(what)});
+    return table.back().what;
+  };
+  add("prefork 1.0 started", event(event_kind::supervisor_started)).text = "prefork 1.0";
+  add("stopping: SIGTERM", event(event_kind::supervisor_stopping)).text = "SIGTERM";
+  add("stopped, exit code 1", event(event_kind::supervisor_stopped)).count = 1;
+  add("listening on http=127.0.0.1:80", event(event_kind::listener_opened)).text =
+      "http=127.0.0.1:80";
+  auto& signal = add("received SIGTTIN, 3 times", event(event_kind::signal_received));
+  signal.number = SIGTTIN;
+  signal.count = 3;
+  add("received SIGHUP from pid 12", event(event_kind::signal_received)).text =
+      "SIGHUP from pid 12";
+  add("SIGUSR2 has no handler, ignored", event(event_kind::signal_unhandled)).number = SIGUSR2;
+  auto& failed = add("the handler of SIGHUP failed: oh", event(event_kind::handler_failed));
+  failed.number = SIGHUP;
+  failed.text = "oh";
+  add("command: scale 3 by uid 0", event(event_kind::command_received)).text = "scale 3 by uid 0";
+  auto& opened = add("http gen 1 opened: 2 workers of nginx", of_pool(event_kind::pool_opened));
+  opened.count = 2;
+  opened.generation = 1;
+  opened.text = "nginx";
+  add("http resized to 1 worker", of_pool(event_kind::pool_resized)).count = 1;
+  add("http drained: all workers leave, the listeners stay", of_pool(event_kind::pool_drained));
+  add("http resumed", of_pool(event_kind::pool_resumed));
+  add("http stopping quickly", of_pool(event_kind::pool_stopping)).count = 1;
+  add("http stopping", of_pool(event_kind::pool_stopping));
+  add("http stopped, no worker is left", of_pool(event_kind::pool_stopped));
+  add("http gen 2 rollout started", of_pool(event_kind::rollout_started)).generation = 2;
+  add("http gen 2 program opened", of_pool(event_kind::program_opened)).generation = 2;
+  add("http gen 2 rollout committed: every worker is of it", of_pool(event_kind::rollout_committed))
+      .generation = 2;
+  auto& back = add("http gen 2 rollout failed, the old generation serves on: exit 70",
+                   of_pool(event_kind::rollout_failed));
+  back.generation = 2;
+  back.text = "exit 70";
+  auto& mold = add("http gen 2 pid 99 mold started", of_pool(event_kind::mold_started));
+  mold.generation = 2;
+  mold.pid = 99;
+  auto& gone = add("http mold exited: exit 1; replaced", of_pool(event_kind::mold_exited));
+  gone.exit = exit_status::exited(1);
+  gone.text = "replaced";
+  const std::string http = "http.0 gen 1 pid 4711 ";
+  add("slot added", of_worker(event_kind::slot_added));
+  add("slot added, as a replacement", of_worker(event_kind::slot_added)).number = 3;
+  add("slot retiring: scaled down", of_worker(event_kind::slot_retiring)).why =
+      exit_cause::scaled_down;
+  add("slot removed", of_worker(event_kind::slot_removed));
+  add("launching", of_worker(event_kind::worker_launched));
+  add("started", of_worker(event_kind::worker_started));
+  add("ready", of_worker(event_kind::worker_ready));
+  add("says: warm", of_worker(event_kind::worker_status)).text = "warm";
+  auto& stopping = add("stopping, replaced: sent SIGTERM, next step in 30 s",
+                       of_worker(event_kind::worker_stopping));
+  stopping.why = exit_cause::replaced;
+  stopping.number = SIGTERM;
+  stopping.deadline = start + 30s;
+  add("has not left: sent SIGKILL", of_worker(event_kind::worker_escalated)).number = SIGKILL;
+  add("1 line of output dropped, nobody took it", of_worker(event_kind::output_dropped)).count = 1;
+  add("hello", event(event_kind::note)).text = "hello";
+
+  std::set<event_kind> told{event_kind::worker_exited, event_kind::worker_reported};
+  for (auto& [words, what] : table) {
+    told.insert(what.kind);
+    BOOST_TEST(describe(what, start) == (what.slot_id ? http : std::string()) + words);
+  }
+  BOOST_TEST(told.size() == static_cast<std::size_t>(event_kind::note) + 1);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
