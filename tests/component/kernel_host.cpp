@@ -13,8 +13,8 @@
 #include "process/timer_queue.hpp"
 #include "supervisor/worker.hpp"
 #include "support/functions.hpp"
-#include "support/temporary.hpp"
 #include "support/kernel_world.hpp"
+#include "support/temporary.hpp"
 
 using supervisor::event_kind;
 using supervisor::exit_status;
