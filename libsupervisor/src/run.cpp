@@ -216,11 +216,8 @@ int master::tell(const std::exception_ptr& failure) {
   auto why = explain(failure);
   bool started = !self_->pools().empty();
   if (!started) fmt::print(stderr, "{}: {}\n", options_.name, why.what());
-  if (started || !options_.log.file.empty()) {
-    event stopping(event_kind::supervisor_stopping);
-    stopping.text = fmt::format("the policy failed: {}", why.what());
-    journal_.record(std::move(stopping));
-  }
+  if (started || !options_.log.file.empty())
+    self_->note(fmt::format("the policy failed: {}", why.what()));
   return started ? exit_code::failed : why.code;
 }
 
