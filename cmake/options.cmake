@@ -31,7 +31,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   set_target_properties(supervisor_options PROPERTIES INTERFACE_COMPILE_OPTIONS
     "-Wall;-Wextra;-Wpedantic;-Wshadow;-Xclang;-fno-pch-timestamp;$<$<BOOL:${SUPERVISOR_WERROR}>:-Werror>")
 else()
-  target_compile_options(supervisor_options INTERFACE -fpch-preprocess)
+  # g++ 12 takes the inlined operator delete of a coroutine's frame for a mismatched one.
+  target_compile_options(supervisor_options INTERFACE -fpch-preprocess -Wno-mismatched-new-delete)
 endif()
 if(SUPERVISOR_SANITIZE)
   set(flags -fsanitize=${SUPERVISOR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -9,7 +9,7 @@
 #include <fstream>
 
 #include "support/temporary.hpp"
-#include "support/world.hpp"
+#include "support/kernel_world.hpp"
 
 using supervisor::exit_status;
 using supervisor::spec;
@@ -25,7 +25,7 @@ struct static_witness {
   std::string path;
 } witness;
 
-struct fixture : test::world {
+struct fixture : test::kernel_world {
   test::temporary_directory directory;
 };
 
@@ -163,7 +163,7 @@ BOOST_AUTO_TEST_CASE(descriptor_limit_is_the_one_from_before_ours_was_raised) {
   rlimit lower{std::min<rlim_t>(before.rlim_max, 512), before.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &lower);
   {
-    test::world world;
+    test::kernel_world world;
     rlimit raised{};
     ::getrlimit(RLIMIT_NOFILE, &raised);
     BOOST_TEST(raised.rlim_cur == before.rlim_max);
@@ -270,8 +270,8 @@ BOOST_AUTO_TEST_CASE(without_room_for_a_process_there_is_no_child) {
     if (::setgid(65534) == 0 && ::setuid(65534) == 0 && ::prctl(PR_SET_DUMPABLE, 1) == 0) {
       rlimit none{0, 0};
       ::setrlimit(RLIMIT_NPROC, &none);
-      test::world world;
-      auto id = world.launch(test::world::script({"exit", "0"}));
+      test::kernel_world world;
+      auto id = world.launch(test::kernel_world::script({"exit", "0"}));
       bool told = world.run_until([&] { return world.reported(id); });
       auto& failed = world.view(id).failed;
       code = told && failed && failed->stage == "clone" && failed->error == EAGAIN ? 0 : 2;

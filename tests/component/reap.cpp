@@ -8,17 +8,17 @@
 
 #include "kernel/descriptors.hpp"
 #include "process/reaper.hpp"
-#include "support/world.hpp"
+#include "support/kernel_world.hpp"
 
 using supervisor::exit_status;
 namespace kernel = supervisor::kernel;
 
 namespace {
 
-using fixture = test::world;
+using fixture = test::kernel_world;
 
 /// A pid that the child printed as "WORD PID".
-pid_t printed_pid(test::world& world, supervisor::child_id id, const std::string& word) {
+pid_t printed_pid(test::kernel_world& world, supervisor::child_id id, const std::string& word) {
   for (auto& line : world.output(id))
     if (line.starts_with(word + ' ')) return std::stoi(line.substr(word.size() + 1));
   return 0;
@@ -218,7 +218,7 @@ BOOST_AUTO_TEST_CASE(host_that_goes_reaps_the_dead_and_leaves_the_living) {
   pid_t living = 0;
   {
     auto host = supervisor::make_kernel_host(context, log, {});
-    auto what = std::make_shared<const supervisor::spec>(test::world::script({"sleep"}));
+    auto what = std::make_shared<const supervisor::spec>(test::kernel_world::script({"sleep"}));
     host->open_program("test", 1, what, {});
     supervisor::launch_request request;
     request.generation = 1;

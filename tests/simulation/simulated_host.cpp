@@ -51,6 +51,7 @@ BOOST_FIXTURE_TEST_CASE(a_child_starts_gets_ready_and_is_observed_from_the_loop,
   auto id = launch(1, with([](script& s) {
                      s.launch_takes = 2s;
                      s.ready_after = 3s;
+                     s.status = "warm";
                    }));
   BOOST_TEST(told.empty());
   BOOST_TEST(host.look(id).pid == 0);
@@ -59,6 +60,7 @@ BOOST_FIXTURE_TEST_CASE(a_child_starts_gets_ready_and_is_observed_from_the_loop,
   BOOST_TEST((host.now() - began == 2s));
   BOOST_TEST(host.run_until([&] { return host.look(id).ready; }));
   BOOST_TEST((host.now() - began == 5s));
+  BOOST_TEST(host.look(id).status == "warm");
   host.poll();
   BOOST_TEST(told.size() == 2u);
   BOOST_TEST((host.living() == std::vector<child_id>{id}));
@@ -132,6 +134,21 @@ BOOST_FIXTURE_TEST_CASE(it_may_leave_by_itself, world) {
   host.run_for(1s);
   BOOST_TEST(host.look(id).over());
   BOOST_TEST(host.look(id).out_of_memory);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_it_would_have_done_later_dies_with_it, world) {
+  auto id = launch(1, with([](script& s) {
+                     s.ready_after = 1min;
+                     s.hangs_after = 2min;
+                     s.exits_after = 3min;
+                   }));
+  host.run_for(1s);
+  host.kill(id, SIGKILL);
+  host.poll();
+  host.forget(id);
+  BOOST_TEST(host.find(key(1)) == 0u);
+  host.run_for(1h);
+  BOOST_TEST(told.size() == 2u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_launch_that_fails_is_a_fact_and_is_reported, world) {

@@ -1,103 +1,107 @@
-// A real host, its children, and everything they said.
+// A supervisor in a simulated world, for tests in virtual time.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <map>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/test/unit_test.hpp>
+#include <csignal>
+#include <cstdlib>
 #include <memory>
-#include <string>
+#include <optional>
 #include <vector>
 
-#include "process/kernel_host.hpp"
-#include "support/leftovers.hpp"
+#include "simulation/simulated_host.hpp"
+#include "supervision/pool_keeper.hpp"
+#include "supervisor/errc.hpp"
+#include "supervisor/supervisor.hpp"
 
 namespace test {
 
-struct world : leftovers {
-  explicit world(supervisor::kernel_host_options options = {})
-      : log([this] {
-          return host ? std::pair(host->now(), host->wall_now())
-                      : std::pair(supervisor::time_point{}, supervisor::wall_time{});
-        }),
-        sink(log.subscribe([this](const supervisor::event& e) { events.push_back(e); })) {
-    options.on_line = [this](auto& key, unsigned, bool is_stderr, std::string_view line) {
-      lines[key.slot_id].push_back((is_stderr ? "! " : "") + std::string(line));
-    };
-    host = supervisor::make_kernel_host(context, log, std::move(options));
-    host->on_report([this](auto& key, auto report) { reports[key.slot_id] = report; });
+using namespace std::chrono_literals;
+
+/// What a coroutine returned, once it has.
+template <typename T>
+using result = std::shared_ptr<std::optional<T>>;
+
+class world {
+ public:
+  explicit world(std::uint64_t seed = 1)
+      : host(seed), log([this] { return std::pair(host.now(), host.wall_now()); }) {
+    recorder_ = log.subscribe([this](const supervisor::event& e) {
+      events.push_back(e);
+      if (std::getenv("TEST_JOURNAL")) BOOST_TEST_MESSAGE(describe(e, host.now()));
+    });
+    boot();
+  }
+  ~world() { crash(); }
+  world(const world&) = delete;
+
+  void boot() { sup = std::make_unique<supervisor::supervisor>(host, log, "test"); }
+  /// The supervisor is gone between two steps; the children live on.
+  void crash() {
+    host.crash();
+    sup.reset();
   }
 
-  ~world() {
-    for (auto id : launched)
-      if (!host->look(id).over()) host->signal(id, SIGKILL);
-    auto all_reported = [this] {
-      for (auto id : launched)
-        if (host->look(id).over() && !reports.contains(host->look(id).key.slot_id)) return false;
-      return true;
-    };
-    BOOST_CHECK(run_until(all_reported));
-    host.reset();
-    context.restart();
-    context.poll();
+  supervisor::pool web(unsigned size, supervisor::spec what = supervisor::spec("serve")) {
+    return sup->pool("web", std::move(what), size);
+  }
+  const supervisor::pool_state& state(const std::string& name = "web") const {
+    return keeper(name).state();
+  }
+  supervisor::pool_keeper& keeper(const std::string& name = "web") const {
+    return sup->find_pool(name)->keeper();
   }
 
-  /// Runs the loop until `done`; false when that does not come within 20 s.
-  template <typename Predicate>
-  bool run_until(Predicate done) {
-    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!done()) {
-      context.restart();
-      if (context.run_one_until(deadline) == 0 && std::chrono::steady_clock::now() >= deadline)
-        return done();
-    }
-    return true;
+  template <typename T>
+  result<T> begin(boost::asio::awaitable<T> work) {
+    auto box = std::make_shared<std::optional<T>>();
+    boost::asio::co_spawn(host.executor(), std::move(work),
+                          [box](std::exception_ptr error, T value) {
+                            if (error) std::rethrow_exception(error);
+                            *box = std::move(value);
+                          });
+    return box;
+  }
+  template <typename T>
+  T run(boost::asio::awaitable<T> work, supervisor::duration limit = 1h) {
+    auto box = begin(std::move(work));
+    BOOST_REQUIRE(host.run_until([&] { return box->has_value(); }, limit));
+    return **box;
+  }
+  void run_void(boost::asio::awaitable<void> work) { run(returning(std::move(work))); }
+
+  void settle(supervisor::pool p) { run(p.settled()); }
+  unsigned count(supervisor::event_kind kind) const {
+    unsigned n = 0;
+    for (auto& e : events) n += e.kind == kind;
+    return n;
+  }
+  const supervisor::event* last(supervisor::event_kind kind) const {
+    for (auto it = events.rbegin(); it != events.rend(); ++it)
+      if (it->kind == kind) return &*it;
+    return nullptr;
+  }
+  void send(int number, int value = 0, std::uint64_t times = 1, int code = SI_USER) {
+    supervisor::signal_event e;
+    e.number = number;
+    e.count = times;
+    e.value = value;
+    e.code = code;
+    e.sender = code == SI_KERNEL ? 0 : 77;
+    host.send_signal(e);
   }
 
-  /// A command of test_child's actions.
-  static supervisor::spec script(std::vector<std::string> actions) {
-    return supervisor::spec::command(TEST_CHILD, std::move(actions));
-  }
-
-  /// Launches a child of its own program; the `nth` launched is slot n, from 1.
-  supervisor::child_id launch(const supervisor::spec& what) {
-    auto number = launched.size() + 1;
-    auto shared = std::make_shared<const supervisor::spec>(what);
-    host->open_program("test", number, shared, {});
-    supervisor::launch_request request;
-    request.key = {"test", number, 1};
-    request.slot = static_cast<unsigned>(number);
-    request.generation = number;
-    launched.push_back(host->launch(request, [this] { ++changes; }));
-    return launched.back();
-  }
-
-  const supervisor::child_view& view(supervisor::child_id id) const { return host->look(id); }
-  bool reported(supervisor::child_id id) const { return reports.contains(view(id).key.slot_id); }
-  const supervisor::exit_report& report(supervisor::child_id id) const {
-    return *reports.at(view(id).key.slot_id);
-  }
-  const std::vector<std::string>& output(supervisor::child_id id) {
-    return lines[view(id).key.slot_id];
-  }
-  bool said(supervisor::child_id id, const std::string& line) {
-    auto& all = output(id);
-    return std::find(all.begin(), all.end(), line) != all.end();
-  }
-  /// Launches, and runs it to its report.
-  const supervisor::exit_report& run(const supervisor::spec& what) {
-    auto id = launch(what);
-    BOOST_REQUIRE(run_until([&] { return reported(id); }));
-    return report(id);
-  }
-
-  boost::asio::io_context context{1};
-  std::unique_ptr<supervisor::host> host;
+  supervisor::simulated_host host;
   supervisor::journal log;
   std::vector<supervisor::event> events;
-  std::shared_ptr<void> sink;
-  std::vector<supervisor::child_id> launched;
-  std::map<std::uint64_t, std::shared_ptr<const supervisor::exit_report>> reports;
-  std::map<std::uint64_t, std::vector<std::string>> lines;
-  unsigned changes = 0;
+  std::unique_ptr<supervisor::supervisor> sup;
+
+ private:
+  static boost::asio::awaitable<bool> returning(boost::asio::awaitable<void> work) {
+    co_await std::move(work);
+    co_return true;
+  }
+  std::shared_ptr<void> recorder_;
 };
 
 }  // namespace test

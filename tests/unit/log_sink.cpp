@@ -86,6 +86,12 @@ BOOST_AUTO_TEST_CASE(only_what_is_severe_enough_is_written) {
   BOOST_TEST(k.lines.size() == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(workers_are_heard_whatever_the_level) {
+  kept k(severity::error);
+  k.log.output_line("http", 0, false, "hello");
+  BOOST_TEST(k.lines.size() == 1u);
+}
+
 BOOST_AUTO_TEST_CASE(a_record_is_one_line_whatever_it_says) {
   kept k;
   k.log.write(note("two\nlines \x1b[31mred\r"));

@@ -22,7 +22,8 @@ std::string signal_name(int number);
 /// The number of "TERM", "SIGTERM", "term", "RTMIN+1", "15"; nothing where there is none.
 std::optional<int> signal_number(std::string_view name) noexcept;
 
-/// One delivery of a signal, or several that came together (`count`).
+/// One delivery of a signal, or several that came together (`count`): all from the kernel itself
+/// (SI_KERNEL: a terminal), or none of them.
 struct signal_event {
   int number = 0;
   std::uint64_t count =
@@ -52,7 +53,8 @@ class signal_feed {
   virtual void watch(int number) = 0;
   /// The end of watch(): what was there before us is restored.
   virtual void unwatch(int number) = 0;
-  /// What came since the last call, one event a signal number (a real-time signal: one a delivery).
+  /// What came since the last call, one event a signal number and whether it is the kernel's own; a
+  /// real-time signal: one a delivery.
   virtual std::vector<signal_event> take() = 0;
   /// `ready` is called from the loop when take() has something; an edge, it may come without cause.
   virtual void on_ready(std::function<void()> ready) = 0;

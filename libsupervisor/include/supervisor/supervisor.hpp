@@ -87,6 +87,9 @@ class pool {
   /// Waits until the pool is settled.
   boost::asio::awaitable<outcome> settled();
 
+  /// For the library's own rooms and its tests.
+  pool_keeper& keeper() const { return *keeper_; }
+
  private:
   std::shared_ptr<pool_keeper> keeper_;
 };

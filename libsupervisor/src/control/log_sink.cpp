@@ -68,7 +68,9 @@ struct log_sink::impl {
 
 void log_sink::impl::put(const log_entry& entry) noexcept {
   try {
-    auto record = logger.open_record(logging::keywords::severity = entry.level);
+    // The level is for the master's events; whoever wants less of a worker says so in its spec.
+    auto weight = entry.what ? entry.level : severity::error;
+    auto record = logger.open_record(logging::keywords::severity = weight);
     if (!record) return;
     record.attribute_values().insert(entry_attribute,
                                      logging::attributes::make_attribute_value(&entry));

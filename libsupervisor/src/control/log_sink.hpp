@@ -23,7 +23,8 @@ class log_sink {
 
   /// Never throws: a record that cannot be written is a lost line.
   void write(const event&) noexcept;
-  /// A line that a worker wrote, without its newline. Control characters come out escaped.
+  /// A line that a worker wrote, without its newline; written whatever the level. Control
+  /// characters come out escaped.
   void output_line(std::string_view pool, unsigned slot, bool is_stderr,
                    std::string_view line) noexcept;
 

@@ -25,6 +25,12 @@ bool is_stop(int number) noexcept {
 
 bool is_real_time(int number) noexcept { return number >= SIGRTMIN; }
 
+/// What the kernel sends by itself (a terminal's WINCH) may mean something else than what somebody
+/// sends, so the two are never counted as one.
+bool alike(const signal_event& a, const signal_event& b) noexcept {
+  return (a.code == SI_KERNEL) == (b.code == SI_KERNEL);
+}
+
 /// `into` stands for both from now on; what cannot be added is the later one's.
 void merge(signal_event& into, const signal_event& later) noexcept {
   auto count = into.count + later.count;
@@ -42,8 +48,8 @@ class backlog {
   void clear() noexcept { events_.clear(); }
 
   void push(const signal_event& event) {
-    bool apart = is_real_time(event.number) && events_.size() < most_kept;
-    if (apart || events_.empty())
+    bool apart = events_.empty() || is_real_time(event.number) || !alike(events_.back(), event);
+    if (apart && events_.size() < most_kept)
       events_.push_back(event);
     else
       merge(events_.back(), event);
@@ -57,11 +63,14 @@ class backlog {
     return event;
   }
 
-  /// All as one: for handlers that coalesce.
+  /// All that are alike as one: for handlers that coalesce.
   signal_event pop_all() {
     auto event = pop();
-    for (auto& later : events_) merge(event, later);
-    events_.clear();
+    std::erase_if(events_, [&](auto& later) {
+      bool merged = alike(event, later);
+      if (merged) merge(event, later);
+      return merged;
+    });
     return event;
   }
 

@@ -102,9 +102,10 @@ void mold_client::impl::fail_later(packet p, int error) {
   // Never from within the caller's own call.
   asio::post(socket.get_executor(), [self = weak_from_this(), id = p.id, error] {
     auto alive = self.lock();
-    if (!alive || alive->over) return;
+    if (!alive) return;
     if (id != 0) return alive->settle(id, -1, launch_error{"mold", error, "sending the order"});
-    if (alive->told.refused) alive->told.refused(launch_error{"mold", error, "sending the setup"});
+    if (!alive->over && alive->told.refused)
+      alive->told.refused(launch_error{"mold", error, "sending the setup"});
   });
 }
 
@@ -163,7 +164,6 @@ void mold_client::impl::settle(std::uint64_t id, pid_t pid, std::optional<launch
 }
 
 void mold_client::impl::close() {
-  auto keep_alive = shared_from_this();
   while (!over && !open.empty())
     settle(open.begin()->first, -1, launch_error{"mold", 0, "the mold is gone"});
   if (over) return;
@@ -181,6 +181,8 @@ mold_client::mold_client(asio::any_io_executor executor, kernel::unique_fd socke
 
 mold_client::~mold_client() {
   impl_->over = true;
+  auto dropped = std::move(impl_->open);
+  impl_->open.clear();
   boost::system::error_code ignored;
   impl_->socket.close(ignored);
 }

@@ -141,7 +141,9 @@ void mold_program::on_gone() {
 
 void mold_program::start_later(bool was_ready) {
   restart_facts facts;
-  facts.cause = exit_cause::crash;
+  // One that is killed before it was ever ready may well be too large: that is its own doing.
+  bool by_others = was_ready && died_ && (died_->signal() == SIGKILL || died_->signal() == SIGTERM);
+  facts.cause = by_others ? exit_cause::killed : exit_cause::crash;
   facts.was_ready = was_ready;
   if (was_ready) facts.ready_for = steady_now() - std::exchange(ready_at_, {});
   facts.failures = failures_;

@@ -186,7 +186,7 @@ bool set_up(mold& self, std::span<const worker_function> functions) {
 
 // ---- the worker, until its entry ---------------------------------------------------------------
 
-/// What fails here ends the worker with exit code 70 + stage, and a line on stderr.
+/// What fails here ends the worker with exit code 70 + stage (see mold.hpp), and a line on stderr.
 enum class stage : int { group = 1, stdio, descriptors, limits, identity, death_signal, mask };
 
 [[noreturn]] void give_up(stage at, const char* what, int error) {

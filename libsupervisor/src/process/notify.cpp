@@ -83,7 +83,8 @@ bool notify_server::receive(notification& all) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   ssize_t size = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (size < 0 && errno == EINTR) return true;
+  // A worker that left words of ours unread: told once, and before what it said itself, unix(7).
+  if (size < 0 && (errno == EINTR || errno == ECONNRESET)) return true;
   if (size < 0 && errno == EAGAIN) return false;
   if (size < 0 || (size == 0 && channel_)) {
     socket_.reset();  // the worker has closed its end, or is gone

@@ -146,11 +146,15 @@ void simulated_host::impl::start(child_id id) {
   c.view.pid = static_cast<pid_t>(1000 + id);
   c.started = loop.now();
   notify(id);
-  if (c.plan.ready_after) in(*c.plan.ready_after, [this, id] { change(id, &child_view::ready); });
+  if (c.plan.ready_after)
+    in(*c.plan.ready_after, [this, id] {
+      if (auto* alive = living(id)) alive->view.status = alive->plan.status;
+      change(id, &child_view::ready);
+    });
   if (c.plan.hangs_after) in(*c.plan.hangs_after, [this, id] { change(id, &child_view::hung); });
   if (c.plan.exits_after)
     in(*c.plan.exits_after,
-       [this, id] { die(id, children.at(id).plan.exit_with, children.at(id).plan.out_of_memory); });
+       [this, id, how = c.plan.exit_with, memory = c.plan.out_of_memory] { die(id, how, memory); });
 }
 
 void simulated_host::impl::change(child_id id, bool child_view::* fact) {

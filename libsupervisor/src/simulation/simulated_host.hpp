@@ -18,6 +18,7 @@ struct script {
   std::optional<launch_error> launch_fails;          ///< it never runs
   duration launch_takes{};                           ///< from its launch, in an open program
   std::optional<duration> ready_after = duration{};  ///< none: it never says so
+  std::string status;                                ///< STATUS=, told along with readiness
   std::optional<duration> exits_after;               ///< by itself; none: it lives
   exit_status exit_with = exit_status::exited(0);
   bool out_of_memory = false;  ///< that exit is the kernel's doing

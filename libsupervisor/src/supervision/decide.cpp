@@ -154,8 +154,7 @@ unsigned count_ready(const pool_state& p) {
 std::set<std::uint64_t> needed_programs(const pool_state& p) {
   if (p.stopped) return {};
   std::set<std::uint64_t> needed{p.generation, p.committed};
-  for (auto& s : p.slots)
-    if (s.retiring == exit_cause::none || s.now == phase::launching) needed.insert(s.generation);
+  for (auto& s : p.slots) needed.insert(s.generation);
   return needed;
 }
 

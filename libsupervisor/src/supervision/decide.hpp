@@ -21,7 +21,7 @@ std::optional<event> next_event(const pool_state&);
 /// Every wanted worker is ready or backing off, none is leaving, nothing is being rolled out.
 bool settled(const pool_state&);
 unsigned count_ready(const pool_state&);
-/// The generations whose programs somebody may still be started from.
+/// The generations that somebody is of, or may be started from: their programs stay open.
 std::set<std::uint64_t> needed_programs(const pool_state&);
 /// The event that puts a fresh worker of `generation` on trial for the place of `old`.
 event successor_of(const pool_state&, const slot_state& old, std::uint64_t generation);

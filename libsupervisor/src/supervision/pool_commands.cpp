@@ -55,10 +55,10 @@ pool_keeper::settlement pool_keeper::roll(std::optional<spec> next) {
     what = std::make_shared<const spec>(std::move(*next));
   }
   auto e = about_pool(event_kind::rollout_started);
-  e.generation = state_.last_generation + 1;
-  programs_.emplace(e.generation, std::move(what));
+  auto generation = e.generation = state_.last_generation + 1;
+  programs_.emplace(generation, std::move(what));
   transition(std::move(e));
-  return when_rolled(shared_from_this(), state_.generation);
+  return when_rolled(shared_from_this(), generation);
 }
 
 pool_keeper::settlement pool_keeper::restart(unsigned number) {

@@ -27,14 +27,13 @@ pool_keeper::pool_keeper(host& outside, journal& log, task_group& group, pool_st
     : host_(outside), journal_(log), group_(group), state_(std::move(state)), changed_(outside) {
   for (auto& [generation, what] : specs) programs_.emplace(generation, std::move(what));
   subscription_ = journal_.subscribe([this](const event& e) {
-    if (e.pool == state_.name) apply(state_, e);
+    if (e.pool == state_.name) take_in(e);
   });
 }
 
 pool_keeper::~pool_keeper() = default;
 
 void pool_keeper::start() {
-  for (auto& s : state_.slots) start_slot(s.id);
   group_.spawn(if_alive(weak_from_this(), [](pool_keeper& self) { return self.run(); }));
 }
 
@@ -48,6 +47,7 @@ void pool_keeper::abandon() {
 asio::awaitable<void> pool_keeper::run() {
   while (!state_.stopped) {
     tend_programs();
+    start_slots();
     auto next = next_event(state_);
     bool wait = !next;
     // The last output of the last worker is still to come: a stopped pool has told everything.
@@ -61,61 +61,81 @@ asio::awaitable<void> pool_keeper::run() {
 }
 
 /// Runs one slot to its end.
-asio::awaitable<void> pool_keeper::keep(slot& s, std::uint64_t id) {
+asio::awaitable<void> pool_keeper::keep(slot& s) {
   co_await s.run();
-  auto e = about_pool(event_kind::slot_removed);
-  auto& gone = *state_.find(id);
-  e.slot_id = id;
-  e.slot = gone.number;
-  e.generation = gone.generation;
-  e.cause = gone.last_event;
-  slots_.erase(id);
+  auto e = s.about_me(event_kind::slot_removed);
+  slots_.erase(e.slot_id);
   transition(std::move(e));
 }
 
-void pool_keeper::start_slot(std::uint64_t id) {
-  auto created = std::make_shared<slot>(*this, *state_.find(id));
-  slots_.emplace(id, created);
-  group_.spawn(if_alive(std::weak_ptr(created), [this, id](slot& s) { return keep(s, id); }));
+/// Those that the state has and nobody runs yet. A slot runs to its first suspension here.
+void pool_keeper::start_slots() {
+  std::vector<std::shared_ptr<slot>> fresh;
+  for (auto& s : state_.slots) {
+    auto& running = slots_[s.id];
+    if (!running) fresh.push_back(running = std::make_shared<slot>(*this, s));
+  }
+  for (auto& s : fresh)
+    group_.spawn(if_alive(std::weak_ptr(s), [this](slot& started) { return keep(started); }));
 }
 
 void pool_keeper::transition(event e) {
   e.pool = state_.name;
-  auto kind = e.kind;
-  auto slot_id = e.slot_id;
-  journal_.record(std::move(e));  // applies it: see the constructor
-  if (kind == event_kind::slot_added) start_slot(slot_id);
-  if (kind == event_kind::slot_retiring) slots_.at(slot_id)->wake();
-  if (kind == event_kind::pool_stopping) wake_slots();
+  journal_.record(std::move(e));  // comes back to take_in()
+}
+
+void pool_keeper::take_in(const event& e) {
+  apply(state_, e);
+  switch (e.kind) {
+    case event_kind::slot_retiring:
+      if (auto s = slots_.find(e.slot_id); s != slots_.end()) s->second->wake();
+      break;
+    case event_kind::pool_stopping:
+      wake_slots();
+      break;
+    case event_kind::worker_exited:
+      departed(e);
+      break;
+    default:
+      break;
+  }
   changed_->notify();
 }
 
-void pool_keeper::departed(event e) {
-  auto key = std::pair(e.slot_id, state_.find(e.slot_id)->launches);
-  departure left{0, e.slot, e.generation};
-  // A launch that failed, a child that the host has lost: nothing of it is reported.
-  bool will_be_reported = e.child && !e.launch && e.why != exit_cause::lost;
-  auto slot_id = e.slot_id;
-  transition(std::move(e));
-  left.event = state_.find(slot_id)->last_event;
-  if (will_be_reported) departures_.emplace(key, left);
+void pool_keeper::departed(const event& e) {
+  child_launch which{e.slot_id, state_.find(e.slot_id)->launches};
+  departure left{e.id, e.slot, e.generation};
+  // A launch that failed, a child that the host has lost: nothing of it will be reported.
+  bool reportable = e.child && !e.launch && e.why != exit_cause::lost;
+  if (auto early = early_reports_.extract(which))
+    record_report(which.first, left, std::move(early.mapped()));
+  else if (reportable)
+    departures_.emplace(which, left);
   poke_one();
 }
 
 void pool_keeper::reported(const child_key& key, std::shared_ptr<const exit_report> report) {
-  auto e = about_pool(event_kind::worker_reported);
-  e.slot_id = key.slot_id;
+  child_launch which{key.slot_id, key.launch};
+  auto* s = state_.find(key.slot_id);
+  if (auto known = departures_.extract(which))
+    record_report(key.slot_id, known.mapped(), std::move(report));
+  else if (s && s->child && s->launches == key.launch)
+    early_reports_.emplace(which, std::move(report));  // the slot is yet to wake
+  else
+    record_report(key.slot_id, {}, std::move(report));
+}
+
+void pool_keeper::record_report(std::uint64_t slot_id, const departure& left,
+                                std::shared_ptr<const exit_report> report) {
+  event e{event_kind::worker_reported};
+  e.slot_id = slot_id;
+  e.slot = left.slot;
+  e.generation = left.generation;
+  e.cause = left.event;
   e.pid = report->pid;
   e.exit = report->status;
   e.launch = report->launch;
   e.report = std::move(report);
-  auto known = departures_.extract({key.slot_id, key.launch});
-  e.generation = 0;
-  if (known) {
-    e.cause = known.mapped().event;
-    e.slot = known.mapped().slot;
-    e.generation = known.mapped().generation;
-  }
   transition(std::move(e));
 }
 
@@ -148,9 +168,11 @@ void pool_keeper::tend_programs() {
     if (view.open && !std::exchange(program.told, true)) {
       auto e = about_pool(event_kind::program_opened);
       e.generation = generation;
+      e.cause = state_.last_command;
       transition(std::move(e));
     } else if (view.failed && state_.rolling && generation == state_.generation) {
       auto e = about_pool(event_kind::rollout_failed);
+      e.cause = state_.last_command;
       e.text = view.failed->str();
       transition(std::move(e));
     }

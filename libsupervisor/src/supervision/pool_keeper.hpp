@@ -54,8 +54,6 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   host& outside() noexcept { return host_; }
   /// The only way to change the state: the event is recorded, and as recorded applied.
   void transition(event);
-  /// The transition of a slot whose child is over.
-  void departed(event);
   const spec& what(std::uint64_t generation) const { return *programs_.at(generation).what; }
   program_view program(std::uint64_t generation) const;
   /// Once more, after it could not be opened.
@@ -70,19 +68,23 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
     bool asked = false;  ///< the host was, by this keeper
     bool told = false;   ///< that it is open is recorded
   };
+  using child_launch = std::pair<std::uint64_t, std::uint64_t>;  ///< slot id, launch
   struct departure {
-    std::uint64_t event;
-    unsigned slot;
-    std::uint64_t generation;
+    std::uint64_t event = 0;
+    unsigned slot = 0;
+    std::uint64_t generation = 0;
   };
 
   boost::asio::awaitable<void> run();
-  boost::asio::awaitable<void> keep(slot& s, std::uint64_t id);
-  void start_slot(std::uint64_t id);
+  boost::asio::awaitable<void> keep(slot&);
+  void take_in(const event&);
+  void departed(const event&);
+  void start_slots();
   void wake_slots();
   void tend_programs();
   void open_program(std::uint64_t generation);
   void poke_one();
+  void record_report(std::uint64_t slot_id, const departure&, std::shared_ptr<const exit_report>);
 
   settlement refused(errc why, std::string reason);
   using self_ptr = std::shared_ptr<pool_keeper>;
@@ -97,7 +99,8 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   pool_state state_;
   std::map<std::uint64_t, program_entry> programs_;
   std::map<std::uint64_t, std::shared_ptr<slot>> slots_;
-  std::map<std::pair<std::uint64_t, std::uint64_t>, departure> departures_;  ///< not yet reported
+  std::map<child_launch, departure> departures_;  ///< not yet reported
+  std::map<child_launch, std::shared_ptr<const exit_report>> early_reports_;
   std::optional<condition> changed_;
   std::shared_ptr<void> subscription_;
 };

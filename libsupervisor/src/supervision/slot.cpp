@@ -171,7 +171,7 @@ void slot::record_exit(const child_view* view) {
   if (starts_again(pool_.state(), me_, decision.failures)) e.deadline = later(now, decision.delay);
 
   auto over = std::exchange(child_, 0);
-  pool_.departed(std::move(e));
+  pool_.transition(std::move(e));
   if (over) outside.forget(over);
 }
 

@@ -23,6 +23,8 @@ class slot : public std::enable_shared_from_this<slot> {
   boost::asio::awaitable<void> run();
   /// Something has changed: its child, or what its pool wants of it.
   void wake() noexcept { wakeup_.notify(); }
+  /// An event of this slot, caused by the one before.
+  event about_me(event_kind) const;
 
  private:
   boost::asio::awaitable<void> wait_for_turn();
@@ -40,7 +42,6 @@ class slot : public std::enable_shared_from_this<slot> {
   void record_exit(const child_view* seen);
 
   bool retires() const noexcept { return me_.retiring != exit_cause::none; }
-  event about_me(event_kind) const;
   const child_view* seen() const;
   const spec& what() const;
   host::observer waker();

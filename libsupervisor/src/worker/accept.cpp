@@ -33,6 +33,7 @@ verdict judge(int error) noexcept {
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
+    case ENOSPC:  // of epoll_ctl(2): the user's watches are used up
       return verdict::starved;
     // Errors of the connection, not of the listener, accept(2).
     case ECONNABORTED:
@@ -69,21 +70,17 @@ void worker::listener::state::wake() {
   descriptor.cancel(ignored);
 }
 
-asio::awaitable<void> worker::listener::state::readable() {
+asio::awaitable<int> worker::listener::state::readable() {
   struct admission {
-    explicit admission(state& s) : on(s) {
-      if (on.waiting == 0)
-        if (int error = kernel::admit(on.place, on.fd))
-          throw boost::system::system_error(error, boost::system::system_category(),
-                                            "waiting on listener " + on.name);
-      ++on.waiting;
-    }
+    explicit admission(state& s) : on(s) { ++on.waiting; }
     ~admission() {
       if (--on.waiting == 0) kernel::dismiss(on.place, on.fd);
     }
     admission(const admission&) = delete;
     state& on;
   };
+  if (waiting == 0)
+    if (int refused = kernel::admit(place, fd)) co_return refused;
   admission guard(*this);
   boost::system::error_code error;
   co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
@@ -92,6 +89,7 @@ asio::awaitable<void> worker::listener::state::readable() {
   auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none)
     throw boost::system::system_error(asio::error::operation_aborted);
+  co_return 0;
 }
 
 asio::awaitable<void> worker::impl::relief() {
@@ -117,26 +115,20 @@ asio::awaitable<std::optional<connection>> worker::accept(class listener& from) 
         on->took = true;
         co_return std::optional<connection>(std::move(accepted));
       }
-      error = refused.value();  // no room in the epoll set: the connection is lost, the worker not
-      fd.reset();
-      if (judge(error) == verdict::fatal) error = ENOMEM;
+      error = refused.value();  // this connection is lost, the worker is not
     } else {
       error = errno;
     }
-    switch (judge(error)) {
-      case verdict::again:
-        break;
-      case verdict::wait:
-        if (impl_->draining) co_return std::nullopt;
-        co_await on->readable();
-        break;
-      case verdict::starved:
-        co_await impl_->relief();
-        break;
-      case verdict::fatal:
-        throw boost::system::system_error(error, boost::system::system_category(),
-                                          "accept on listener " + on->name);
+    if (judge(error) == verdict::wait) {
+      if (impl_->draining) co_return std::nullopt;
+      error = co_await on->readable();
+      if (error == 0) continue;
     }
+    if (judge(error) == verdict::starved)
+      co_await impl_->relief();
+    else if (judge(error) != verdict::again)
+      throw boost::system::system_error(error, boost::system::system_category(),
+                                        "accept on listener " + on->name);
   }
 }
 

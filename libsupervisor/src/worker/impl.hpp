@@ -22,8 +22,8 @@ namespace supervisor {
 struct worker::listener::state {
   state(boost::asio::io_context&, std::string name, int fd);
   ~state();
-  /// Suspends until a connection is there, or wake().
-  boost::asio::awaitable<void> readable();
+  /// Suspends until a connection is there, or wake(). 0, or errno where the kernel refuses.
+  boost::asio::awaitable<int> readable();
   void wake();
 
   std::string name;

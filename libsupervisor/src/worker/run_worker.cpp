@@ -22,14 +22,12 @@ namespace {
 constexpr int software_error = 70;  // EX_SOFTWARE
 
 void complain(const char* who, const std::exception_ptr& error) {
-  const char* what = "an exception that is no std::exception";
   try {
     std::rethrow_exception(error);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", who, e.what());
-    return;
   } catch (...) {
-    std::fprintf(stderr, "%s: %s\n", who, what);
+    std::fprintf(stderr, "%s: an exception that is no std::exception\n", who);
   }
 }
 
@@ -145,6 +143,17 @@ asio::awaitable<void> live(worker& self, worker::impl& own, const worker_functio
   co_await own.dispatcher.close();
 }
 
+void run_loop(asio::io_context& context) {
+  try {
+    context.run();
+  } catch (...) {
+    // The process ends here: coroutines that are suspended refer to what unwinding would destroy.
+    complain("worker", std::current_exception());
+    std::fflush(nullptr);
+    _exit(software_error);
+  }
+}
+
 }  // namespace
 
 int run_worker(worker_boot boot, const worker_function& function) {
@@ -164,7 +173,7 @@ int run_worker(worker_boot boot, const worker_function& function) {
       if (error) std::rethrow_exception(error);
     };
     asio::co_spawn(context, live(self, own, function, code), ended);
-    context.run();
+    run_loop(context);
   } catch (...) {
     complain("worker", std::current_exception());
     return software_error;

@@ -1,0 +1,137 @@
+// Random lives, by seed: whatever happens, the state is the fold of the events, no slot has two
+// children, and once the trouble ends the pool is as it is wanted.
+#include <random>
+#include <set>
+
+#include "supervision/decide.hpp"
+#include "support/world.hpp"
+
+using namespace supervisor;
+using namespace std::chrono_literals;
+using test::world;
+
+namespace {
+
+class life : world {
+ public:
+  explicit life(std::uint64_t seed) : world(seed), dice_(seed) {
+    host.on_launch = [this](auto&) { return troubled_ ? any_script() : script{}; };
+    host.on_open = [this](auto&, auto) {
+      program_script s;
+      s.opens_after = up_to(2s);
+      if (troubled_ && one_in(4)) s.fails = launch_error{"exec", ENOENT, "/srv/web"};
+      return s;
+    };
+    web(3);
+    check_each_event();
+  }
+
+  void run_all() {
+    for (int i = 0; i < 40; ++i) {
+      something_happens();
+      live_for(up_to(4s));
+    }
+    troubled_ = false;
+    auto pool = *sup->find_pool("web");
+    auto last = begin(pool.resize(4));
+    live_for(30min);
+    BOOST_TEST(last->has_value());
+    BOOST_TEST(settled(state()));
+    BOOST_TEST(pool.ready() == 4u);
+    BOOST_TEST(host.living().size() == 4u);
+    for (auto id : host.living())
+      BOOST_TEST(host.request(id).generation == state().generation);
+    run(pool.stop());
+    BOOST_TEST(host.living().empty());
+    BOOST_TEST(always_the_fold_);
+    BOOST_TEST(no_twins_);
+  }
+
+ private:
+  unsigned below(unsigned n) { return static_cast<unsigned>(dice_() % n); }
+  bool one_in(unsigned n) { return below(n) == 0; }
+  duration up_to(duration d) { return d / 1000 * below(1001); }
+
+  script any_script() {
+    script s;
+    s.launch_takes = up_to(200ms);
+    s.ready_after = up_to(2s);
+    s.drain_takes = up_to(3s);
+    s.reap_takes = up_to(1s);
+    if (one_in(12)) s.launch_fails = launch_error{"clone", EAGAIN, ""};
+    if (one_in(12)) s.ready_after.reset();
+    if (one_in(6)) {
+      s.exits_after = up_to(5s);
+      s.exit_with = one_in(2) ? exit_status::exited(1) : exit_status::signalled(SIGSEGV);
+    }
+    s.out_of_memory = one_in(20);
+    s.ignores_stop = one_in(10);
+    if (one_in(15)) s.hangs_after = up_to(10s);
+    return s;
+  }
+
+  void something_happens() {
+    auto pool = *sup->find_pool("web");
+    auto give = [](boost::asio::awaitable<outcome>) {};  // recorded at the call
+    switch (below(9)) {
+      case 0: return give(pool.resize(below(7)));
+      case 1: return give(pool.roll());
+      case 2: return give(pool.restart(below(5)));
+      case 3: return give(pool.drain());
+      case 4: return give(pool.resume());
+      case 5: return die_and_rise();
+      default:
+        for (auto id : host.living())
+          if (one_in(3)) host.kill(id, one_in(2) ? SIGKILL : SIGTERM);
+    }
+  }
+
+  void die_and_rise() {
+    auto written = state();
+    auto specs = keeper().specs();
+    crash();
+    boot();
+    sup->adopt(std::move(written), std::move(specs));
+    check_each_event();
+  }
+
+  /// From now on, at each event; the pool is told before this sink is.
+  void check_each_event() {
+    folded_ = {};
+    folded_.name = "web";
+    for (auto& e : events) apply(folded_, e);
+    checker_ = log.subscribe([this](const event& e) {
+      apply(folded_, e);
+      always_the_fold_ = always_the_fold_ && folded_ == state();
+    });
+  }
+
+  void live_for(duration d) {
+    auto end = host.now() + d;
+    auto reached = [&] {
+      std::set<std::uint64_t> slots;
+      for (auto id : host.living())
+        no_twins_ = no_twins_ && slots.insert(host.request(id).key.slot_id).second;
+      return host.now() >= end;
+    };
+    if (!host.run_until(reached, d)) host.run_for(end - host.now());
+  }
+
+  std::mt19937_64 dice_;
+  bool troubled_ = true;
+  pool_state folded_;
+  std::shared_ptr<void> checker_;
+  bool always_the_fold_ = true;
+  bool no_twins_ = true;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(chance)
+
+BOOST_AUTO_TEST_CASE(random_lives) {
+  for (std::uint64_t seed = 1; seed <= 150; ++seed)
+    BOOST_TEST_CONTEXT("seed " << seed) { life(seed).run_all(); }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
