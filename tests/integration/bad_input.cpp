@@ -106,7 +106,7 @@ BOOST_AUTO_TEST_CASE(a_program_that_cannot_run_backs_off_and_says_so) {
   master app({"-w", "1", "-b", "127.0.0.1:0", "--", "sh", "-c", "echo out of cheese >&2; exit 70"});
   auto line = app.wait_for("worker.output");
   BOOST_TEST(line.at("message").as_string() == "out of cheese");
-  app.wait_for("worker.exited", [](auto& event) {
+  app.wait_for("worker.exited", [](const boost::json::object& event) {
     return event.contains("next_start_in_s") && event.at("next_start_in_s").to_number<double>() > 0;
   });
   auto status = app.ask({"status"});

@@ -63,8 +63,9 @@ BOOST_AUTO_TEST_CASE(a_listen_fds_program_that_says_ready) {
   if (missing("python3")) return;
   master app({"-w", "2", "-b", "127.0.0.1:0", "--ready", "notify", "--", "python3", "-c",
               listen_fds_server});
-  app.wait_for("worker.status",
-               [](auto& event) { return event.at("text").as_string() == "here I am"; });
+  app.wait_for("worker.status", [](const boost::json::object& event) {
+    return event.at("text").as_string() == "here I am";
+  });
   serve_and_stop(app, 2, "from python");
 }
 
