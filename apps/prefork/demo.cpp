@@ -144,6 +144,7 @@ awaitable<bool> session::fill() {
     end -= std::exchange(begin, 0);
   }
   if (end == buffer.size()) {
+    request.reset();
     tell("431 Request Header Fields Too Large");
     co_return true;
   }
@@ -188,8 +189,15 @@ void session::answer_pid() {
   out.append(shared.pid_tail, 0, request->head() ? shared.pid_tail.find("\r\n\r\n") + 4 : out.npos);
 }
 
+std::string_view status_of(const error_code& error) {
+  if (error == http::error::body_limit) return "413 Content Too Large";
+  if (error == http::error::header_limit) return "431 Request Header Fields Too Large";
+  return "400 Bad Request";
+}
+
 /// True when a request is complete, or was answered with an error.
 bool session::parse() {
+  if (begin == end) return false;
   if (!request) request.emplace();
   while (!request->is_done()) {
     if (begin == end) return false;
@@ -197,9 +205,8 @@ bool session::parse() {
     begin += request->put(asio::buffer(buffer.data() + begin, end - begin), error);
     if (error == http::error::need_more) return false;
     if (error) {
-      const bool large = error == http::error::body_limit;
       request.reset();
-      tell(large ? "413 Content Too Large" : "400 Bad Request");
+      tell(status_of(error));
       return true;
     }
   }

@@ -345,6 +345,11 @@ request parse_with(CLI::App& app, strings arguments) {
   add_run_options(run, run_texts);
   for (auto& v : control_verbs) add_control_verb(app, v, control_texts);
 
+  if (!arguments.empty() && arguments.front().rfind('-', 0) != 0) {
+    auto meant = [&](CLI::App* sub) { return sub->get_name() == arguments.front(); };
+    if (app.get_subcommands(meant).empty())
+      complain(fmt::format("there is no command \"{}\"", arguments.front()));
+  }
   strings command;
   bool is_run = !arguments.empty() && arguments.front() == "run";
   if (is_run)

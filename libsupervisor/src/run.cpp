@@ -52,14 +52,11 @@ start_failure explain(const std::exception_ptr& failure) {
   } catch (const start_failure& known) {
     return known;
   } catch (const boost::system::system_error& error) {
-    auto words = words_of(error);
-    if (error.code() == errc::address_in_use)
-      return {exit_code::conflict, words + "; choose another address, or end who listens there"};
+    // What could not be opened, and the way out, are in its words.
+    if (error.code() == errc::address_in_use) return {exit_code::conflict, words_of(error)};
     if (error.code() == errc::permission_denied || error.code() == errc::operation_not_permitted)
-      return {exit_code::denied, words + "; choose another place, or run as a user who may"};
-    if (error.code() == errc::address_not_available)
-      return {exit_code::usage, words + "; this machine's addresses are told by: ip address"};
-    return {exit_code::usage, words};
+      return {exit_code::denied, words_of(error)};
+    return {exit_code::usage, words_of(error)};
   } catch (const std::invalid_argument& error) {
     return {exit_code::usage, error.what()};
   } catch (const std::exception& error) {
@@ -80,7 +77,14 @@ std::string own_program() {
 class log_output {
  public:
   explicit log_output(std::string path) : path_(std::move(path)) {
-    if (!path_.empty()) file_ = kernel::open_output_file(path_);
+    if (path_.empty()) return;
+    try {
+      file_ = kernel::open_output_file(path_);
+    } catch (const boost::system::system_error& error) {
+      throw start_failure(exit_code::usage, fmt::format("the log file {}; choose a path with "
+                                                        "--log-file",
+                                                        words_of(error)));
+    }
   }
   bool write(std::string_view line) noexcept {
     return kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
@@ -216,11 +220,8 @@ int master::tell(const std::exception_ptr& failure) {
   auto why = explain(failure);
   bool started = !self_->pools().empty();
   if (!started) fmt::print(stderr, "{}: {}\n", options_.name, why.what());
-  if (started || !options_.log.file.empty()) {
-    event stopping(event_kind::supervisor_stopping);
-    stopping.text = fmt::format("the policy failed: {}", why.what());
-    journal_.record(std::move(stopping));
-  }
+  if (started || !options_.log.file.empty())
+    self_->note(fmt::format("the policy failed: {}", why.what()));
   return started ? exit_code::failed : why.code;
 }
 

@@ -141,9 +141,11 @@ long switches(const std::vector<test::worker_process*>& workers) {
   return sum;
 }
 
-void check_wakeups(int count) {
+void check_wakeups(int count, const std::string& user = "") {
   shared_listener http;
-  mold_process mold(spec("accept.pid"));
+  spec what("accept.pid");
+  what.user = user;
+  mold_process mold(what);
   mold.start({{"http", http.socket.get()}});
   std::vector<test::worker_process*> workers;
   for (int i = 0; i < count; ++i) workers.push_back(&mold.launch_ready());
@@ -162,6 +164,10 @@ BOOST_AUTO_TEST_SUITE(accepting)
 
 BOOST_AUTO_TEST_CASE(one_wakeup_a_connection_with_8_workers) { check_wakeups(8); }
 BOOST_AUTO_TEST_CASE(one_wakeup_a_connection_with_32_workers) { check_wakeups(32); }
+
+BOOST_AUTO_TEST_CASE(one_wakeup_a_connection_as_another_user) {
+  if (geteuid() == 0) check_wakeups(4, "nobody");
+}
 
 BOOST_AUTO_TEST_CASE(a_draining_worker_hands_out_what_is_queued) {
   shared_listener http;

@@ -1,5 +1,7 @@
 // The real host with function workers: molds that fail, die and are replaced, and workers that
 // hang.
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -11,8 +13,8 @@
 #include "process/timer_queue.hpp"
 #include "supervisor/worker.hpp"
 #include "support/functions.hpp"
-#include "support/temporary.hpp"
 #include "support/kernel_world.hpp"
+#include "support/temporary.hpp"
 
 using supervisor::event_kind;
 using supervisor::exit_status;
@@ -199,8 +201,7 @@ BOOST_FIXTURE_TEST_CASE(order_in_a_mold_that_dies_fails, fixture) {
 }
 
 BOOST_FIXTURE_TEST_CASE(worker_that_nobody_was_told_of_is_reaped, fixture) {
-  // The mold is killed while it forks: sooner or later between the clone and its answer. That
-  // nothing is left is the fixture's check.
+  // The mold is killed while it forks: sooner or later between the clone and its answer.
   open(spec("host_steady"));
   BOOST_REQUIRE(opened());
   for (unsigned round = 1; round <= 20; ++round) {
@@ -211,6 +212,48 @@ BOOST_FIXTURE_TEST_CASE(worker_that_nobody_was_told_of_is_reaped, fixture) {
     for (auto id : {second, third})
       BOOST_REQUIRE(run_until([&] { return view(id).pid || view(id).over(); }));
     BOOST_REQUIRE(ready(start()));
+  }
+  std::size_t known = 1;  // the mold
+  for (auto id : launched) known += view(id).pid && !view(id).over();
+  std::function<void()> tick = [&] {
+    host->call_at(host->now() + std::chrono::milliseconds(1), tick);
+  };
+  tick();
+  BOOST_TEST(run_until([&] { return kernel::children_of(::getpid()).size() == known; }));
+}
+
+BOOST_FIXTURE_TEST_CASE(without_a_descriptor_there_is_no_worker, fixture) {
+  open(spec("host_steady"));
+  BOOST_REQUIRE(opened());
+  rlimit before{};
+  ::getrlimit(RLIMIT_NOFILE, &before);
+  unsigned failed = 0, worked = 0;
+  for (unsigned room = 0; room < 10; ++room) {
+    int next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ::close(next);
+    rlimit tight{static_cast<rlim_t>(next) + room, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &tight);
+    auto id = start();
+    bool told = run_until([&] { return view(id).pid || view(id).over(); });
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    BOOST_REQUIRE(told);
+    ++(view(id).failed ? failed : worked);
+    if (view(id).failed) BOOST_TEST(view(id).failed->error == EMFILE);
+  }
+  BOOST_TEST(failed > 0u);
+  BOOST_TEST(worked > 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(facts_only_grow, fixture) {
+  open(spec("host_steady"));
+  BOOST_REQUIRE(opened());
+  for (int i = 0; i < 100; ++i) {
+    auto id = start();
+    bool in_order = true;
+    host->watch(id, [&] { in_order &= !view(id).ready || view(id).pid; });
+    BOOST_REQUIRE(ready(id));
+    BOOST_TEST(in_order);
+    BOOST_TEST(view(id).pid > 0);
   }
 }
 

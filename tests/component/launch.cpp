@@ -8,8 +8,8 @@
 #include <boost/test/unit_test.hpp>
 #include <fstream>
 
-#include "support/temporary.hpp"
 #include "support/kernel_world.hpp"
+#include "support/temporary.hpp"
 
 using supervisor::exit_status;
 using supervisor::spec;

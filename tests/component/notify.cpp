@@ -85,6 +85,28 @@ BOOST_FIXTURE_TEST_CASE(ready_of_one_that_leaves_at_once_is_not_lost, fixture) {
   }
 }
 
+BOOST_FIXTURE_TEST_CASE(what_was_said_last_comes_before_the_death, fixture) {
+  // The loop stands still until both are dead, so that it sees the news of all pidfds - first of
+  // the first child - before the second one's message.
+  auto dead = [this](supervisor::child_id id) {
+    auto fd = kernel::open_pidfd(view(id).pid);
+    return kernel::wait_readable(fd.get(), std::chrono::seconds(20));
+  };
+  BOOST_REQUIRE(dead(launch(script({"exit", "0"}))));
+  auto id = launch(script({"notify", "READY=1", "exit", "0"}));
+  BOOST_REQUIRE(dead(id));
+  bool ready_at_death = false;
+  host->watch(id, [&] { ready_at_death |= view(id).exited && view(id).ready; });
+  bool ready_first = true;
+  auto look = [&] {
+    ready_first &= !view(id).exited || view(id).ready;
+    return reported(id);
+  };
+  BOOST_REQUIRE(run_until(look));
+  BOOST_TEST(ready_first);
+  BOOST_TEST(ready_at_death);
+}
+
 BOOST_FIXTURE_TEST_CASE(stranger_is_not_heard, fixture) {
   if (::geteuid() != 0) {
     BOOST_TEST_MESSAGE("skipped: not root");

@@ -193,12 +193,12 @@ BOOST_FIXTURE_TEST_CASE(number_used_again_is_never_signalled, fixture) {
   launched.clear();
   context.restart();
   context.poll();
-  siginfo_t info{};
-  BOOST_TEST(::waitid(P_PID, static_cast<id_t>(stranger), &info, WEXITED | WNOHANG | WNOWAIT) == 0);
-  BOOST_TEST(info.si_pid == 0);  // it lives
+  // Our own signal is what ends it: none came before.
   auto fd = kernel::open_pidfd(stranger);
-  kernel::send_signal(fd.get(), SIGKILL);
-  ::waitpid(stranger, nullptr, 0);
+  kernel::send_signal(fd.get(), SIGUSR1);
+  int status = 0;
+  ::waitpid(stranger, &status, 0);
+  BOOST_TEST(WTERMSIG(status) == SIGUSR1);
 }
 
 BOOST_FIXTURE_TEST_CASE(idle_host_has_no_timer, fixture) {
@@ -208,6 +208,27 @@ BOOST_FIXTURE_TEST_CASE(idle_host_has_no_timer, fixture) {
   context.poll();
   // Nothing is due however long one waits: were a timer armed, this would run it.
   BOOST_TEST(context.run_for(std::chrono::milliseconds(300)) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(child_does_not_survive_its_supervisor) {
+  test::leftovers nothing;
+  auto pipe = kernel::make_output_pipe();
+  pid_t orphan = 0;
+  {
+    helper supervisor([fd = pipe.theirs.get()] {
+      test::kernel_world world;
+      auto what = test::kernel_world::script({"print", "up", "sleep"});
+      if (::geteuid() == 0) what.user = "nobody";  // credentials would clear what kills it
+      auto id = world.launch(what);
+      if (!world.run_until([&] { return world.said(id, "up"); })) ::_exit(1);
+      pid_t pid = world.view(id).pid;
+      if (::write(fd, &pid, sizeof pid) != sizeof pid) ::_exit(1);
+      ::pause();
+    });
+    BOOST_REQUIRE(kernel::wait_readable(pipe.ours.get(), std::chrono::seconds(20)));
+    BOOST_REQUIRE(::read(pipe.ours.get(), &orphan, sizeof orphan) == sizeof orphan);
+  }
+  BOOST_TEST(ends(orphan));
 }
 
 BOOST_AUTO_TEST_CASE(host_that_goes_reaps_the_dead_and_leaves_the_living) {

@@ -252,6 +252,13 @@ void expect_no_process_left() {
   }
 }
 
+void await_no_process() {
+  // They end by themselves, or the test's own time limit says that they do not.
+  siginfo_t info{};
+  while (::waitid(P_ALL, 0, &info, WEXITED) == 0) {
+  }
+}
+
 // --- HTTP
 
 namespace {

@@ -130,5 +130,7 @@ response get(unsigned port, const std::string& path);
 /// Fails the test where this process has a child, alive or a zombie: what outlives a master falls
 /// to us, as its subreaper.
 void expect_no_process_left();
+/// After a master was killed: waits for those that follow it.
+void await_no_process();
 
 }  // namespace test

@@ -63,13 +63,18 @@ void notify(const std::string& text) {
   ::close(fd);
 }
 
-/// A process that lives on, holding our stdout; at most a minute should nobody end it.
+/// Two minutes at most, should nobody end it.
+void sleep_on() {
+  ::alarm(120);
+  for (;;) ::pause();
+}
+
+/// A process that lives on, holding our stdout.
 void leave_behind(bool own_session) {
   pid_t pid = ::fork();
   if (pid == 0) {
     if (own_session) ::setsid();
-    ::alarm(60);
-    for (;;) ::pause();
+    sleep_on();
   }
   say("left " + std::to_string(pid));
 }
@@ -111,10 +116,7 @@ const std::map<std::string, std::function<void()>> plain_actions = {
     {"pid", [] { say("pid " + std::to_string(::getpid())); }},
     {"daughter", [] { leave_behind(false); }},
     {"runaway", [] { leave_behind(true); }},
-    {"sleep",
-     [] {
-       for (;;) ::pause();
-     }},
+    {"sleep", sleep_on},
 };
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "kernel/sockets.hpp"
 #include "kernel/unique_fd.hpp"
 #include "process/mold.hpp"
+#include "support/leftovers.hpp"
 
 namespace test {
 
@@ -93,7 +94,7 @@ struct worker_process {
   }
 };
 
-class mold_process {
+class mold_process : leftovers {
  public:
   explicit mold_process(supervisor::spec what) : what_(std::make_shared<supervisor::spec>(what)) {}
   ~mold_process() {

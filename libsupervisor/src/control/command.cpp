@@ -107,6 +107,7 @@ constexpr error_name error_names[] = {
     {errc::pool_closed, "pool_closed", 409, exit_code::conflict},
     {errc::rolled_back, "rolled_back", 409, exit_code::rolled_back},
     {errc::superseded, "superseded", 409, exit_code::conflict},
+    {errc::degraded, "degraded", 200, exit_code::degraded},
     {errc::invalid_argument, "invalid_argument", 400, exit_code::usage},
 };
 

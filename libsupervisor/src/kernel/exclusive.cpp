@@ -5,13 +5,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string>
 
-#include "kernel/error.hpp"
 #include "kernel/unique_fd.hpp"
 
 namespace supervisor::kernel {
@@ -47,21 +48,23 @@ bool find_entry(const std::string& info, int fd, std::uint64_t& data) {
 
 }  // namespace
 
-registration take_over(int fd) {
+registration take_over(int fd) noexcept try {
   std::unique_ptr<DIR, int (*)(DIR*)> infos(opendir("/proc/self/fdinfo"), closedir);
-  if (!infos) throw_errno("/proc/self/fdinfo");
   registration found;
-  while (const dirent* entry = readdir(infos.get())) {
+  while (const dirent* entry = infos ? readdir(infos.get()) : nullptr) {
     if (entry->d_name[0] == '.') continue;
     if (!find_entry(read_info(dirfd(infos.get()), entry->d_name), fd, found.data)) continue;
     found.epoll = std::atoi(entry->d_name);
     dismiss(found, fd);
-    return found;
+    break;
   }
-  throw_errno("the reactor's epoll set in /proc/self/fdinfo", ENOENT);
+  return found;
+} catch (const std::bad_alloc&) {
+  return {};
 }
 
 int admit(const registration& at, int fd) noexcept {
+  if (at.epoll < 0) return 0;
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE;
   event.data.u64 = at.data;
@@ -69,6 +72,7 @@ int admit(const registration& at, int fd) noexcept {
 }
 
 void dismiss(const registration& at, int fd) noexcept {
+  if (at.epoll < 0) return;
   epoll_event ignored{};
   epoll_ctl(at.epoll, EPOLL_CTL_DEL, fd, &ignored);
 }

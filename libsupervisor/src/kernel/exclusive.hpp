@@ -7,16 +7,17 @@ namespace supervisor::kernel {
 
 /// Where Asio registered a descriptor in its reactor.
 struct registration {
-  int epoll = -1;
+  int epoll = -1;          ///< -1: unknown
   std::uint64_t data = 0;  ///< Asio's descriptor_state, by which its reactor finds the operation
 };
 
 /// Asio adds every descriptor to its epoll set with EPOLLIN|EPOLLET, for ever: all processes wake
 /// for each connection, busy and leaving ones too. This finds Asio's entry for `fd`, which was just
 /// assigned to an Asio object, in /proc/self/fdinfo (proc_pid_fdinfo(5)) and takes it out of the
-/// set. From then on the object's async_wait completes only while admit() is in force. Throws
-/// system_error.
-registration take_over(int fd);
+/// set. From then on the object's async_wait completes only while admit() is in force. Where proc
+/// is not there or not readable (before Linux 5.14, for a process that changed its user) the entry
+/// stays, unknown: everything works, with a wakeup of each process a connection.
+registration take_over(int fd) noexcept;
 
 /// Puts `fd` into the set with EPOLLIN|EPOLLET|EPOLLEXCLUSIVE: a connection wakes one of the
 /// processes that wait, and one that is there already reports at once. 0 or errno.

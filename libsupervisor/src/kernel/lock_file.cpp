@@ -63,7 +63,7 @@ lock_file::lock_file(std::string path, pid_t holder) {
     }
   } while (!still_there(fd.get(), path));
   if (parse_pid(read_start(fd.get())) < 0)
-    throw_errno(path + " holds something else than a pid", EEXIST);
+    throw_errno(path + " (which holds something else than a pid)", EEXIST);
 
   // Written over the old text, then cut: a reader never sees an empty file.
   auto text = std::to_string(holder) + '\n';

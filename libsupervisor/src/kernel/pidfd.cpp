@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -69,14 +68,6 @@ std::vector<pid_t> children_of(pid_t parent) {
   std::vector<pid_t> pids;
   for (pid_t pid; list >> pid;) pids.push_back(pid);
   return pids;
-}
-
-bool runs_program(pid_t pid, int program) noexcept {
-  struct stat theirs, ours;
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/%d/exe", pid);
-  return ::stat(path, &theirs) == 0 && ::fstat(program, &ours) == 0 &&
-         theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
 unique_fd make_pidfd_set() {

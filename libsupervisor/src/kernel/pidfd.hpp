@@ -35,8 +35,6 @@ std::optional<obituary> reap(int pidfd) noexcept;
 
 /// Children of the main thread of `parent` that are not reaped (needs CONFIG_PROC_CHILDREN).
 std::vector<pid_t> children_of(pid_t parent);
-/// True when `pid` runs the very file that `program` pins.
-bool runs_program(pid_t pid, int program) noexcept;
 
 /// Many pidfds as one descriptor, readable when any of them has news. Edge-triggered: each is told
 /// once a change. Throws system_error.

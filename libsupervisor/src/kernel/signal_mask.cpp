@@ -18,8 +18,7 @@ blocked_signals::blocked_signals() noexcept {
 blocked_signals::~blocked_signals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 int reset_signals() noexcept {
-  // The kernel's own struct sigaction, all zero: SIG_DFL, no flags, empty mask. 64 bits are more
-  // than any architecture's four words less the mask need.
+  // The kernel's own struct sigaction, at most this large, all zero: SIG_DFL, no flags, empty mask.
   const std::uint64_t action[8]{};
   constexpr std::size_t mask_size = 8;
   for (int number = 1; number <= 64; ++number)

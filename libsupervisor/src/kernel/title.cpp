@@ -63,4 +63,11 @@ void set_title(std::string_view title) noexcept {
 
 void set_short_name(const char* name) noexcept { prctl(PR_SET_NAME, name); }
 
+std::string short_name(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
 }  // namespace supervisor::kernel

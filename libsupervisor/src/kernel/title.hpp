@@ -1,6 +1,9 @@
 // What ps and top show of a process.
 #pragma once
 
+#include <sys/types.h>
+
+#include <string>
 #include <string_view>
 
 namespace supervisor::kernel {
@@ -15,5 +18,7 @@ void set_title(std::string_view title) noexcept;
 
 /// Sets the short name, at most 15 bytes (PR_SET_NAME).
 void set_short_name(const char* name) noexcept;
+/// That of any process, a zombie too; empty where there is none.
+std::string short_name(pid_t);
 
 }  // namespace supervisor::kernel

@@ -137,6 +137,7 @@ void child::begin(held_process process) {
                                                             if (auto alive = self.lock())
                                                               alive->on_reaped(last);
                                                           }});
+  if (!early_.empty()) on_notification(early_);
   tell_later();
 }
 
@@ -180,6 +181,7 @@ void child::poke() noexcept {
 }
 
 void child::on_notification(const notification& said) {
+  if (!process_) return early_.merge(said);
   if (said.busy) begin_sampling();
   if (said.alive) asked_ = never;
   bool news = (said.ready && !view_.ready) || (said.stopping && !view_.stopping) ||

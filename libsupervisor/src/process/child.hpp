@@ -75,6 +75,7 @@ class child : public std::enable_shared_from_this<child> {
   std::optional<line_reader> out_, err_;
   tail last_output_;
   std::optional<notify_server> notify_;
+  notification early_;  ///< what a worker said before its mold told us of it
 
   // Of a function worker.
   std::shared_ptr<mold_program> mold_;

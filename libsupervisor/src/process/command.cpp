@@ -142,7 +142,8 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
   return plan;
 }
 
-launch_plan plan_mold(int program, std::vector<std::string> arguments, int socket) {
+launch_plan plan_mold(int program, std::vector<std::string> arguments, int socket,
+                      const rlimit& descriptors) {
   launch_plan plan;
   plan.program = program;
   plan.path = "mold";
@@ -152,6 +153,7 @@ launch_plan plan_mold(int program, std::vector<std::string> arguments, int socke
   environment.add(mold_malloc);
   plan.environment = environment.take();
   plan.descriptors = {0, 1, 2, socket};
+  plan.limits = {{RLIMIT_NOFILE, descriptors}};
   return plan;
 }
 

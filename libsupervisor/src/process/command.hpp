@@ -34,6 +34,7 @@ struct command_surroundings {
 launch_plan plan_command(const spec&, const command_surroundings&);
 
 /// A mold of `program`, with `socket` as its descriptor 3.
-launch_plan plan_mold(int program, std::vector<std::string> arguments, int socket);
+launch_plan plan_mold(int program, std::vector<std::string> arguments, int socket,
+                      const rlimit& descriptors);
 
 }  // namespace supervisor

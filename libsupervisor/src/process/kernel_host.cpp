@@ -113,14 +113,14 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
                                std::shared_ptr<const spec> what, observer changed) {
   auto [it, added] = programs_.try_emplace({pool, number});
   auto& program = it->second;
-  if (!added && program.mold && !program.mold->view().failed)
-    return program.mold->watch(std::move(changed));
-  program.what = std::move(what);
+  bool failed = program.mold && program.mold->view().failed;
+  if (!added && program.mold && !failed) return program.mold->watch(std::move(changed));
+  if (added || failed) program.what = std::move(what);
   if (program.what->is_function()) {
     program.mold = std::make_shared<mold_program>(services_, pool, number, program.what,
                                                   listeners_of(*program.what), std::move(changed));
     program.mold->open();
-  } else if (added && changed) {
+  } else if (changed) {
     asio::post(services_.executor, std::move(changed));
   }
 }

@@ -13,13 +13,13 @@ namespace supervisor {
 struct kernel_host_options {
   std::string program;                 ///< path of this program, for molds; empty: commands only
   std::vector<std::string> arguments;  ///< its argv, for ps
-  /// One line of a child's output that goes to the log (output::to::log); `partial` when the child
-  /// left without ending the line.
+  /// One line of a child's output that goes to the log (output::to::log), or a part of one that is
+  /// longer than 16 KiB.
   std::function<void(const child_key&, unsigned slot, bool is_stderr, std::string_view line)>
       on_line;
 };
 
-/// Makes the real host on `context`, which one thread runs. Journals molds and dropped output.
+/// Makes the real host on `context`, which one thread runs. Journals its molds.
 /// Raises the soft descriptor limit to the hard one; children get the old one back.
 /// Destroying it leaves no child unreaped that was told to end; live ones are left alone.
 std::unique_ptr<host> make_kernel_host(boost::asio::io_context& context, journal&,

@@ -22,6 +22,10 @@ namespace supervisor {
 
 struct worker_boot;
 
+/// What ps calls them; a worker has the mold's name until it has one of its own.
+inline constexpr const char* mold_short_name = "prefork-mold";
+inline constexpr const char* worker_short_name = "prefork-worker";
+
 /// The environment by which a program knows that it is to be a mold: "FD:PID", the inherited socket
 /// and the parent that made it. Taken out of the environment before the user's code runs.
 inline constexpr const char* mold_variable = "SUPERVISOR_MOLD";

@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "kernel/descriptors.hpp"
+#include "kernel/title.hpp"
 #include "process/command.hpp"
 
 namespace supervisor {
@@ -37,7 +38,8 @@ void mold_program::open() {
 
 void mold_program::start() {
   auto socket = kernel::make_channel();
-  auto plan = plan_mold(program_.get(), services_.options.arguments, socket.theirs.get());
+  auto plan = plan_mold(program_.get(), services_.options.arguments, socket.theirs.get(),
+                        services_.descriptors);
   auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
   socket.theirs.reset();
   died_.reset();
@@ -174,12 +176,14 @@ void mold_program::fail_orders(const launch_error& error) {
 }
 
 /// A mold that died between forking a worker and telling us has left a child that nobody knows. Its
-/// channel is closed by now, so it leaves; it has to be reaped. Only such a one is looked for that
-/// runs the pinned program: another child of this process is not ours to reap.
+/// channel is closed by now, so it leaves; it has to be reaped. It is known by its name: another
+/// child of this process is not ours to reap.
 void mold_program::adopt_strays() {
   strays_ = false;
   for (pid_t pid : kernel::children_of(::getpid())) {
-    if (services_.children.holds(pid) || !kernel::runs_program(pid, program_.get())) continue;
+    if (services_.children.holds(pid)) continue;
+    auto name = kernel::short_name(pid);
+    if (name != mold_short_name && name != worker_short_name) continue;
     try {
       auto key = std::make_shared<reaper::key>();
       auto& children = services_.children;

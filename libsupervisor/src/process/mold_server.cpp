@@ -244,7 +244,7 @@ using entry_point = std::function<int(worker_boot, const worker_function&)>;
   arrange_descriptors(self, what);
   assume_role(self);
   reseed();
-  kernel::set_short_name("prefork-worker");
+  kernel::set_short_name(worker_short_name);
   kernel::set_title(self.program + ": worker " + self.pool + "." + std::to_string(what.slot) +
                     " gen " + std::to_string(self.generation));
   worker_boot boot;
@@ -334,7 +334,7 @@ int run_mold(int argc, char** argv, kernel::unique_fd socket,
   if (master == 0) master = getppid();
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a belt: the closed socket ends the mold too
   kernel::take_title_area();
-  kernel::set_short_name("prefork-mold");
+  kernel::set_short_name(mold_short_name);
   use_null_stdin();
   try {
     // Their output is read line by line.

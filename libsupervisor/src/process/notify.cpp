@@ -14,8 +14,9 @@ namespace supervisor {
 
 namespace {
 
-/// Messages a turn: a child that floods its socket must not keep the loop.
-constexpr int messages_a_turn = 64;
+/// Messages a turn: a child that floods its socket must not keep the loop. More than a socket's
+/// buffer holds of one sender, so that at its death nothing stays behind.
+constexpr int messages_a_turn = 512;
 
 /// Closes what descriptors came along; returns who sent it.
 std::optional<uid_t> open_envelope(msghdr& message) {
@@ -50,6 +51,14 @@ void notification::add(std::string_view message) {
     if (line.starts_with(word::status)) status = line.substr(word::status.size());
     message.remove_prefix(end == message.npos ? message.size() : end + 1);
   }
+}
+
+void notification::merge(const notification& later) {
+  ready |= later.ready;
+  stopping |= later.stopping;
+  busy |= later.busy;
+  alive |= later.alive;
+  if (later.status) status = later.status;
 }
 
 notify_server::notify_server(boost::asio::any_io_executor executor, kernel::unique_fd channel,

@@ -21,6 +21,7 @@ struct notification {
   std::optional<std::string> status;
   /// Adds the lines of a message; words we do not know are passed over.
   void add(std::string_view message);
+  void merge(const notification&);
   bool empty() const noexcept { return !(ready || stopping || busy || alive || status); }
 };
 

@@ -1,0 +1,148 @@
+// The demo service, over real connections.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <boost/test/unit_test.hpp>
+#include <csignal>
+#include <string>
+
+#include "support/app.hpp"
+
+namespace {
+
+/// A client that keeps its connection.
+class client {
+ public:
+  explicit client(unsigned port) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(static_cast<std::uint16_t>(port));
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    BOOST_REQUIRE(::connect(fd_.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+  }
+
+  void send(const std::string& text) {
+    BOOST_REQUIRE(::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL) ==
+                  static_cast<ssize_t>(text.size()));
+  }
+  void ask(const std::string& path) { send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n"); }
+
+  /// The next answer, head and body; `body` false for an answer to HEAD. Empty at the end of file.
+  std::string answer(bool body = true) {
+    std::size_t head = 0;
+    while ((head = received_.find("\r\n\r\n")) == received_.npos)
+      if (!more()) return {};
+    std::size_t size = head + 4;
+    const auto length = received_.find("Content-Length: ");
+    if (body && length < head) size += std::stoul(received_.substr(length + 16));
+    while (received_.size() < size)
+      if (!more()) return {};
+    const std::string text = received_.substr(0, size);
+    received_.erase(0, size);
+    return text;
+  }
+  bool at_end() { return received_.empty() && !more(); }
+
+ private:
+  bool more() {
+    pollfd readable{fd_.get(), POLLIN, 0};
+    BOOST_REQUIRE(::poll(&readable, 1, 20'000) == 1);
+    char part[4096];
+    const ssize_t size = ::recv(fd_.get(), part, sizeof part, 0);
+    if (size > 0) received_.append(part, static_cast<std::size_t>(size));
+    return size > 0;
+  }
+
+  test::unique_fd fd_;
+  std::string received_;
+};
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != text.npos; }
+std::string status_of(const std::string& answer) { return answer.substr(0, answer.find("\r\n")); }
+
+struct one_worker {
+  test::master master{{"-w", "1", "-b", "127.0.0.1:0"}};
+  unsigned port = 0;
+  std::string pid;
+  one_worker() {
+    master.wait_ready(1);
+    port = master.port();
+    pid = std::to_string(master.workers().at(0));
+  }
+  void stop() {
+    master.signal(SIGTERM);
+    BOOST_TEST(master.finish().code == 0);
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(demo)
+
+BOOST_FIXTURE_TEST_CASE(requests_are_answered_in_order_however_they_arrive, one_worker) {
+  client one(port);
+  one.send("GET /pid HTTP/1.1\r\n\r\nHEAD /nope HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\nGET /p");
+  BOOST_TEST(has(one.answer(), "\r\n\r\n" + pid + "\n"));
+  BOOST_TEST(status_of(one.answer(false)) == "HTTP/1.1 404 Not Found");
+  const std::string page = one.answer();
+  BOOST_TEST(status_of(page) == "HTTP/1.1 200 OK");
+  BOOST_TEST(has(page, "<td>" + pid + "</td>"));
+  BOOST_TEST(has(page, "requests served</td><td>3</td>"));
+  one.send("id HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  BOOST_TEST(has(one.answer(), "Connection: keep-alive\r\n"));
+  one.send("GET /pid HTTP/1.0\r\n\r\n");
+  BOOST_TEST(has(one.answer(), "Connection: close\r\n"));
+  BOOST_TEST(one.at_end());
+  stop();
+}
+
+BOOST_FIXTURE_TEST_CASE(bad_requests_are_told, one_worker) {
+  const struct {
+    std::string request, status;
+    bool keeps;
+  } table[] = {
+      {"JUNK\r\n\r\n", "HTTP/1.1 400 Bad Request", false},
+      {"GET / HTTP/1.1\r\nX: " + std::string(9000, 'a'),
+       "HTTP/1.1 431 Request Header Fields Too Large", false},
+      {"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", "HTTP/1.1 413 Content Too Large",
+       false},
+      {"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 405 Method Not Allowed", true},
+      {"GET /slow?ms=soon HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request", true},
+      {"GET /exit?code=256 HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request", true},
+      {"GET /nope HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found", true},
+  };
+  for (const auto& row : table) {
+    BOOST_TEST_CONTEXT(row.status) {
+      client one(port);
+      one.send(row.request);
+      BOOST_TEST(status_of(one.answer()) == row.status);
+      if (!row.keeps) {
+        BOOST_TEST(one.at_end());
+        continue;
+      }
+      one.ask("/pid");
+      BOOST_TEST(status_of(one.answer()) == "HTTP/1.1 200 OK");
+    }
+  }
+  stop();
+}
+
+BOOST_FIXTURE_TEST_CASE(a_drain_answers_what_is_in_flight_and_closes_what_is_idle, one_worker) {
+  client idle(port), busy(port);
+  idle.ask("/pid");
+  BOOST_TEST(!idle.answer().empty());
+  // Two requests in one packet: when the first answer is here the second is in flight.
+  busy.send("GET /pid HTTP/1.1\r\n\r\nGET /slow?ms=500 HTTP/1.1\r\n\r\n");
+  BOOST_TEST(!busy.answer().empty());
+  master.signal(SIGTERM);
+  BOOST_TEST(idle.at_end());
+  const std::string late = busy.answer();
+  BOOST_TEST(status_of(late) == "HTTP/1.1 200 OK");
+  BOOST_TEST(has(late, "Connection: close\r\n"));
+  BOOST_TEST(busy.at_end());
+  BOOST_TEST(master.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
