@@ -48,6 +48,7 @@ class child : public std::enable_shared_from_this<child> {
   void on_order(pid_t, std::optional<launch_error>);
   void on_notification(const notification&);
   void on_died(exit_status);
+  bool output_ended() const noexcept;
   void on_output_ended();
   void on_reaped(const kernel::obituary&);
   void report(const kernel::obituary&);

@@ -1,6 +1,7 @@
 #include "process/reaper.hpp"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <csignal>
 
 #include "kernel/descriptors.hpp"
@@ -19,7 +20,9 @@ time_point now() {
 }  // namespace
 
 reaper::reaper(boost::asio::any_io_executor executor, timer_queue& timers)
-    : timers_(timers), set_(executor, kernel::make_pidfd_set(), [this] { look(); }) {}
+    : executor_(executor),
+      timers_(timers),
+      set_(executor, kernel::make_pidfd_set(), [this] { look(); }) {}
 
 reaper::~reaper() {
   auto deadline = now() + std::chrono::seconds(1);
@@ -83,9 +86,17 @@ void reaper::check(key id) {
   if (!status) return;
   held.dead = held.telling = true;
   held.tell.died(*status);
+  // The replacement is made first: whom this death concerns was posted before us.
+  boost::asio::post(executor_, [this, id, status = *status, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) clear_away(id, status);
+  });
+}
+
+void reaper::clear_away(key id, const exit_status& status) {
+  auto& held = entries_.at(id);
   held.telling = false;
   // With the status lost nothing pins the number any more: it may be a stranger's by now.
-  if (status->how() != exit_status::kind::lost) kernel::kill_group(held.process.pid());
+  if (status.how() != exit_status::kind::lost) kernel::kill_group(held.process.pid());
   if (held.buried) finish(id);
 }
 
