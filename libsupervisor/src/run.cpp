@@ -104,6 +104,43 @@ class log_output {
   kernel::unique_fd file_;
 };
 
+/// Writes the log when what an event sets off has begun: a line costs about as much as ordering a
+/// worker, and neither a replacement nor a signal's handler is to wait for that.
+class log_writer {
+ public:
+  log_writer(asio::io_context& context, const log_options& options)
+      : context_(context),
+        output_(options.file),
+        sink_(options, [this](std::string_view line) { return output_.write(line); }) {}
+  ~log_writer() { flush(); }
+
+  void write(const event& e) {
+    // The new file's first line is the one about USR1.
+    if (e.kind == event_kind::signal_received && e.number == SIGUSR1) {
+      flush();
+      output_.reopen();
+    }
+    waiting_.push_back(e);
+    if (waiting_.size() > 1) return;
+    // Twice, because whatever the event sets off is itself posted, and that is behind us.
+    asio::post(context_, [this] { asio::post(context_, [this] { flush(); }); });
+  }
+  void write_output(std::string_view pool, unsigned slot, bool is_stderr, std::string_view line) {
+    flush();
+    sink_.output_line(pool, slot, is_stderr, line);
+  }
+  void flush() noexcept {
+    for (auto& e : waiting_) sink_.write(e);
+    waiting_.clear();
+  }
+
+ private:
+  asio::io_context& context_;
+  log_output output_;
+  log_sink sink_;
+  std::vector<event> waiting_;
+};
+
 std::pair<pid_t, uid_t> identify(control_server::socket& client) {
   auto peer = kernel::peer_of(client.native_handle());
   return {peer.pid, peer.uid};
@@ -126,9 +163,8 @@ class master {
   const run_options options_;
   const std::vector<std::string> arguments_;
   asio::io_context context_{1};
-  log_output output_;
+  log_writer log_;
   journal journal_;
-  log_sink sink_;
   std::vector<std::shared_ptr<void>> subscriptions_;
   std::vector<control_server::socket> last_words_;  ///< to clients that wait until all is gone
   std::optional<kernel::control_socket> control_;
@@ -142,17 +178,12 @@ class master {
 master::master(int argc, char** argv, run_options options, bool functions)
     : options_(std::move(options)),
       arguments_(argv, argv + argc),
-      output_(options_.log.file),
+      log_(context_, options_.log),
       journal_([] {
         return std::pair<time_point, wall_time>(std::chrono::steady_clock::now(),
                                                 std::chrono::system_clock::now());
-      }),
-      sink_(options_.log, [this](std::string_view line) { return output_.write(line); }) {
-  // Before the log, so that the line about USR1 is the new file's first.
-  subscriptions_.push_back(journal_.subscribe([this](const event& e) {
-    if (e.kind == event_kind::signal_received && e.number == SIGUSR1) output_.reopen();
-  }));
-  subscriptions_.push_back(journal_.subscribe([this](const event& e) { sink_.write(e); }));
+      }) {
+  subscriptions_.push_back(journal_.subscribe([this](const event& e) { log_.write(e); }));
   take_control();
   take_pidfile();
   make_host(functions);
@@ -198,7 +229,7 @@ void master::make_host(bool functions) {
   if (functions) how.program = own_program();
   how.arguments = arguments_;
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
-    sink_.output_line(key.pool, slot, is_stderr, line);
+    log_.write_output(key.pool, slot, is_stderr, line);
   };
   host_ = make_kernel_host(context_, journal_, std::move(how));
 }
