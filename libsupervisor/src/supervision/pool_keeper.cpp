@@ -48,6 +48,7 @@ asio::awaitable<void> pool_keeper::run() {
   while (!state_.stopped) {
     tend_programs();
     start_slots();
+    if (std::exchange(poke_owed_, false)) poke_one();
     auto next = next_event(state_);
     bool wait = !next;
     // The last output of the last worker is still to come: a stopped pool has told everything.
@@ -111,7 +112,7 @@ void pool_keeper::departed(const event& e) {
     record_report(which.first, left, std::move(early.mapped()));
   else if (reportable)
     departures_.emplace(which, left);
-  poke_one();
+  poke_owed_ = true;  // by run(), which wakes after the slot that starts the replacement
 }
 
 void pool_keeper::reported(const child_key& key, std::shared_ptr<const exit_report> report) {
