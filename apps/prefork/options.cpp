@@ -210,12 +210,16 @@ std::vector<sup::listener_spec> read_listeners(const strings& texts) {
   return all;
 }
 
+constexpr const char* name_characters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
 /// Every {fd:NAME} is one of the listeners.
 void check_placeholders(const sup::spec& what, const std::vector<sup::listener_spec>& listeners) {
   for (auto& argument : what.arguments) {
     auto start = argument.find("{fd:");
-    auto end = argument.find('}', start);
-    if (start == argument.npos || end == argument.npos) continue;
+    if (start == argument.npos) continue;
+    auto end = argument.find_first_not_of(name_characters, start + 4);
+    if (end == argument.npos || argument[end] != '}') continue;  // the program's own braces
     auto name = argument.substr(start + 4, end - start - 4);
     if (std::none_of(listeners.begin(), listeners.end(),
                      [&](auto& listener) { return listener.name == name; }))
@@ -287,9 +291,11 @@ void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
 
 void read_count(const std::string& text, json::object& body) {
   bool relative = !text.empty() && (text.front() == '+' || text.front() == '-');
-  auto count = number_of<std::int64_t>(std::string_view(text).substr(text.front() == '+' ? 1 : 0));
+  auto digits = std::string_view(text).substr(relative ? 1 : 0);
+  auto count = number_of<std::uint32_t>(digits);
   if (!count) complain(fmt::format("scale: \"{}\" is not N, +n or -n", text));
-  body[relative ? "delta" : "count"] = *count;
+  auto value = static_cast<std::int64_t>(*count);
+  body[relative ? "delta" : "count"] = text.front() == '-' ? -value : value;
 }
 
 control_request read_control(verb what, const control_texts& t) {
