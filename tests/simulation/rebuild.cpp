@@ -56,8 +56,7 @@ struct mortal : world {
     BOOST_TEST(held);
     BOOST_TEST(settled(state()));
     BOOST_TEST(host.living().size() == state().wanted());
-    for (auto id : host.living())
-      BOOST_TEST(host.request(id).generation == state().generation);
+    for (auto id : host.living()) BOOST_TEST(host.request(id).generation == state().generation);
     BOOST_TEST((folded() == state()));
     run(pool().stop());
     BOOST_TEST(host.living().empty());
