@@ -196,8 +196,11 @@ void pool_keeper::reopen_program(std::uint64_t generation) {
   open_program(generation);
 }
 
-time_point pool_keeper::next_start() const {
+time_point pool_keeper::next_start(const slot_state& me) const {
   auto budget = state_.budget;
+  // Each in its turn, at a time of its own: they need not all wake for every token.
+  for (auto it = state_.slots.begin(); &*it != &me; ++it)
+    if (it->now == phase::waiting) budget.tokens -= 1;
   return take_start(budget, state_.target, host_.now());
 }
 
