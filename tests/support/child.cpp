@@ -1,1 +1,133 @@
-int main() { return 0; }
+// A child that does what its arguments say, one after the other; each action takes one argument
+// or none.
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <string>
+
+namespace {
+
+void say(const std::string& text) {
+  std::string line = text + '\n';
+  for (std::size_t at = 0; at < line.size();) {
+    auto size = ::write(1, line.data() + at, line.size() - at);
+    if (size <= 0) ::_exit(111);
+    at += static_cast<std::size_t>(size);
+  }
+}
+
+void list_descriptors() {
+  std::string all = "fds";
+  for (int fd = 0; fd < 4096; ++fd)
+    if (::fcntl(fd, F_GETFD) >= 0) all += ' ' + std::to_string(fd);
+  say(all);
+}
+
+/// One line of /proc/self/status.
+void print_status(const std::string& field) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with(field + ':')) say(line);
+}
+
+void print_environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  say(name + '=' + (value ? value : "(unset)"));
+}
+
+void notify(const std::string& text) {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  if (!path) ::_exit(112);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  auto size = offsetof(sockaddr_un, sun_path) + std::strlen(path);
+  address.sun_path[0] = '\0';
+  int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (::sendto(fd, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&address),
+               static_cast<socklen_t>(size)) < 0)
+    ::_exit(113);
+  ::close(fd);
+}
+
+/// A process that lives on, holding our stdout; at most a minute should nobody end it.
+void leave_behind(bool own_session) {
+  pid_t pid = ::fork();
+  if (pid == 0) {
+    if (own_session) ::setsid();
+    ::alarm(60);
+    for (;;) ::pause();
+  }
+  say("left " + std::to_string(pid));
+}
+
+void flood(long bytes) {
+  std::string block(1024, 'x');
+  block.back() = '\n';
+  for (long done = 0; done < bytes; done += static_cast<long>(block.size()))
+    if (::write(1, block.data(), block.size()) < 0) ::_exit(111);
+}
+
+void print_limit() {
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  say("nofile " + std::to_string(limit.rlim_cur));
+}
+
+using action = std::function<void(const std::string&)>;
+
+const std::map<std::string, action> actions = {
+    {"print", [](auto& text) { say(text); }},
+    {"partial", [](auto& text) { [[maybe_unused]] auto n = ::write(1, text.data(), text.size()); }},
+    {"error", [](auto& text) { std::fprintf(stderr, "%s\n", text.c_str()); }},
+    {"status", print_status},
+    {"environment", print_environment},
+    {"notify", notify},
+    {"flood", [](auto& bytes) { flood(std::stol(bytes)); }},
+    {"ignore", [](auto& number) { std::signal(std::stoi(number), SIG_IGN); }},
+    {"raise", [](auto& number) { ::raise(std::stoi(number)); }},
+    {"exit", [](auto& code) { ::_exit(std::stoi(code)); }},
+};
+
+const std::map<std::string, std::function<void()>> plain_actions = {
+    {"descriptors", list_descriptors},
+    {"directory", [] { say("in " + std::filesystem::current_path().string()); }},
+    {"umask", [] { say("umask " + std::to_string(::umask(0))); }},
+    {"limit", print_limit},
+    {"group", [] { say(::getpgrp() == ::getpid() ? "leads its group" : "led by another"); }},
+    {"pid", [] { say("pid " + std::to_string(::getpid())); }},
+    {"daughter", [] { leave_behind(false); }},
+    {"runaway", [] { leave_behind(true); }},
+    {"sleep",
+     [] {
+       for (;;) ::pause();
+     }},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    std::string name = argv[i];
+    if (auto plain = plain_actions.find(name); plain != plain_actions.end())
+      plain->second();
+    else if (auto with = actions.find(name); with != actions.end() && i + 1 < argc)
+      with->second(argv[++i]);
+    else
+      return 110;
+  }
+  return 0;
+}

@@ -148,6 +148,18 @@ BOOST_AUTO_TEST_CASE(coalesce_sums_the_values_of_real_time_signals) {
   BOOST_TEST(calls[1].value == -93);
 }
 
+BOOST_AUTO_TEST_CASE(what_the_kernel_sends_is_not_counted_with_what_a_person_sends) {
+  auto r = signals.on(SIGWINCH, slow());
+  auto by_kernel = of(SIGWINCH);
+  by_kernel.code = SI_KERNEL;
+  send({by_kernel});
+  send({by_kernel, of(SIGWINCH), by_kernel, of(SIGWINCH)});
+  let_go();
+  BOOST_TEST(called() == "WINCHx1 WINCHx2 WINCHx2 ");
+  BOOST_TEST(calls[1].code == SI_KERNEL);
+  BOOST_TEST(calls[2].code != SI_KERNEL);
+}
+
 BOOST_AUTO_TEST_CASE(queue_handles_every_delivery) {
   auto r = signals.on(SIGHUP, slow(), delivery::queue);
   auto q = signals.on(SIGRTMIN, slow(), delivery::queue);
@@ -261,7 +273,7 @@ BOOST_AUTO_TEST_CASE(a_cancelled_wait_leaves_the_signal) {
   task_group group(context.get_executor());
   bool got = false;
   auto waits = [](auto& dispatcher, bool& flag) -> awaitable<void> {
-    co_await dispatcher.wait({std::vector<int>(1, SIGUSR1)});
+    co_await dispatcher.wait(std::vector<int>(1, SIGUSR1));
     flag = true;
   };
   group.spawn(waits(signals, got));

@@ -5,10 +5,10 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <concepts>
 #include <csignal>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,7 +22,8 @@ std::string signal_name(int number);
 /// The number of "TERM", "SIGTERM", "term", "RTMIN+1", "15"; nothing where there is none.
 std::optional<int> signal_number(std::string_view name) noexcept;
 
-/// One delivery of a signal, or several that came together (`count`).
+/// One delivery of a signal, or several that came together (`count`): all from the kernel itself
+/// (SI_KERNEL: a terminal), or none of them.
 struct signal_event {
   int number = 0;
   std::uint64_t count =
@@ -52,7 +53,8 @@ class signal_feed {
   virtual void watch(int number) = 0;
   /// The end of watch(): what was there before us is restored.
   virtual void unwatch(int number) = 0;
-  /// What came since the last call, one event a signal number (a real-time signal: one a delivery).
+  /// What came since the last call, one event a signal number and whether it is the kernel's own; a
+  /// real-time signal: one a delivery.
   virtual std::vector<signal_event> take() = 0;
   /// `ready` is called from the loop when take() has something; an edge, it may come without cause.
   virtual void on_ready(std::function<void()> ready) = 0;
@@ -79,9 +81,11 @@ class handlers {
   std::vector<entry> entries_;
 };
 
-/// Signals that end supervisor::serve().
+/// Signals that end supervisor::serve(): until(SIGINT, SIGTERM).
 struct until {
-  until(std::initializer_list<int> numbers) : numbers(numbers) {}
+  // No std::initializer_list: g++ 12 compiles none in an expression with co_await.
+  template <std::same_as<int>... Numbers>
+  until(int first, Numbers... more) : numbers{first, more...} {}
   std::vector<int> numbers;
 };
 
@@ -100,7 +104,8 @@ class signal_dispatcher {
     std::function<void(int number, std::exception_ptr)> failed;  ///< a handler threw
   };
 
-  /// `feed` outlives the dispatcher.
+  /// `feed` outlives the dispatcher. Handlers that still run at its end go on; who still waits is
+  /// never resumed, its coroutine is destroyed.
   signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed, observer = {});
   ~signal_dispatcher();
   signal_dispatcher(const signal_dispatcher&) = delete;

@@ -88,5 +88,8 @@ struct spec {
 /// Describes the first thing wrong with a spec ("pool web: unknown user 'nobdy'..."), if anything
 /// is.
 std::optional<std::string> find_fault(const spec&);
+/// Describes the first thing a spec names that this machine does not have: a program, a user, a
+/// directory. Asks the system, where find_fault() only looks at the spec.
+std::optional<std::string> find_missing(const spec&);
 
 }  // namespace supervisor

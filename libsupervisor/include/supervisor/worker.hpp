@@ -21,7 +21,8 @@ using connection = boost::asio::generic::stream_protocol::socket;
 ///
 /// The end: the supervisor sends TERM. From then on draining() is true, accept() hands out what is
 /// already queued and then returns empty; the worker function returns, what it spawned is awaited,
-/// and the process exits 0. A second TERM, or the ladder's KILL, cuts this short.
+/// and the process exits 0. QUIT cuts this short: what is in flight is cancelled. Another TERM
+/// changes nothing, because a service manager that signals a whole cgroup sends one of its own.
 class worker {
  public:
   struct impl;
@@ -39,9 +40,10 @@ class worker {
    public:
     const std::string& name() const noexcept;
 
+    struct state;
+
    private:
     friend class worker;
-    struct state;
     explicit listener(std::shared_ptr<state>);
     std::shared_ptr<state> state_;
   };
@@ -80,7 +82,7 @@ class worker {
   };
   std::uint64_t requests() const noexcept;  ///< requests begun, this process
 
-  /// Signals of the worker's own; TERM and INT are the kit's.
+  /// Signals of the worker's own; TERM, QUIT and INT are the kit's. USR1 is ignored unless handled.
   signal_dispatcher& signals() noexcept;
 
  private:

@@ -5,7 +5,6 @@
 #include <cassert>
 #include <climits>
 #include <deque>
-#include <list>
 #include <map>
 
 #include "supervisor/condition.hpp"
@@ -26,6 +25,12 @@ bool is_stop(int number) noexcept {
 
 bool is_real_time(int number) noexcept { return number >= SIGRTMIN; }
 
+/// What the kernel sends by itself (a terminal's WINCH) may mean something else than what somebody
+/// sends, so the two are never counted as one.
+bool alike(const signal_event& a, const signal_event& b) noexcept {
+  return (a.code == SI_KERNEL) == (b.code == SI_KERNEL);
+}
+
 /// `into` stands for both from now on; what cannot be added is the later one's.
 void merge(signal_event& into, const signal_event& later) noexcept {
   auto count = into.count + later.count;
@@ -43,8 +48,8 @@ class backlog {
   void clear() noexcept { events_.clear(); }
 
   void push(const signal_event& event) {
-    bool apart = is_real_time(event.number) && events_.size() < most_kept;
-    if (apart || events_.empty())
+    bool apart = events_.empty() || is_real_time(event.number) || !alike(events_.back(), event);
+    if (apart && events_.size() < most_kept)
       events_.push_back(event);
     else
       merge(events_.back(), event);
@@ -58,11 +63,14 @@ class backlog {
     return event;
   }
 
-  /// All as one: for handlers that coalesce.
+  /// All that are alike as one: for handlers that coalesce.
   signal_event pop_all() {
     auto event = pop();
-    for (auto& later : events_) merge(event, later);
-    events_.clear();
+    std::erase_if(events_, [&](auto& later) {
+      bool merged = alike(event, later);
+      if (merged) merge(event, later);
+      return merged;
+    });
     return event;
   }
 
@@ -165,8 +173,9 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   }
 
   waiter* waiting_for(int number) noexcept {
+    if (holds > 0) return nullptr;
     for (auto& w : waiters)
-      if (!w.event && w.wants(number)) return &w;
+      if (!w->event && w->wants(number)) return w.get();
     return nullptr;
   }
 
@@ -201,7 +210,8 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     }
     if (error && self->watcher.failed) self->watcher.failed(event.number, error);
     l.running = false;
-    self->advance(l);
+    // From the loop: calls in a row are no recursion, and others get their turn in between.
+    if (!l.kept.empty()) self->deliver_later();
   }
 
   /// What was kept while nobody handled it; a stop signal first.
@@ -217,12 +227,16 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   }
 
   static asio::awaitable<signal_event> wait(std::shared_ptr<impl> self, std::vector<int> numbers) {
-    auto w = self->waiters.emplace(self->waiters.end(), std::move(numbers), self->executor);
+    auto* w =
+        self->waiters.emplace_back(std::make_unique<waiter>(std::move(numbers), self->executor))
+            .get();
     struct leave {
-      std::list<waiter>& waiters;
-      std::list<waiter>::iterator it;
-      ~leave() { waiters.erase(it); }
-    } at_end{self->waiters, w};
+      impl& owner;
+      waiter* w;
+      ~leave() {
+        std::erase_if(owner.waiters, [this](auto& other) { return other.get() == w; });
+      }
+    } at_end{*self, w};
 
     w->event = self->take_kept(*w);
     try {
@@ -246,24 +260,24 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     });
   }
 
-  static asio::awaitable<void> cancel(std::shared_ptr<impl> self, int number) {
-    auto found = self->lanes.find(number);
-    if (found == self->lanes.end()) co_return;
+  asio::awaitable<void> cancel(int number) {
+    auto found = lanes.find(number);
+    if (found == lanes.end()) co_return;
     found->second.interrupted = true;
     found->second.group.cancel();
     co_await found->second.group.join();
   }
 
-  static asio::awaitable<void> join(std::shared_ptr<impl> self) {
-    for (auto& [number, l] : self->lanes)
-      while (l.group.size() > 0) co_await l.group.join();
+  asio::awaitable<void> join() {
+    for (auto& [number, l] : lanes)
+      for (advance(l); l.group.size() > 0; advance(l)) co_await l.group.join();
   }
 
   asio::any_io_executor executor;
   signal_feed* feed;
   observer watcher;
   std::map<int, lane> lanes;  // never erased from: a handler that runs refers to its lane
-  std::list<waiter> waiters;
+  std::vector<std::unique_ptr<waiter>> waiters;  // each owns the coroutine that waits
   unsigned holds = 0;
   bool closed = false;
 };
@@ -280,8 +294,12 @@ signal_dispatcher::~signal_dispatcher() {
   impl_->closed = true;
   auto& feed = *std::exchange(impl_->feed, nullptr);
   feed.on_ready({});
-  for (auto& [number, l] : impl_->lanes)
+  for (auto& [number, l] : impl_->lanes) {
+    l.handlers.clear();
     if (std::exchange(l.caught, false)) feed.unwatch(number);
+  }
+  // What still waits is destroyed; it holds a reference to impl_, a cycle otherwise.
+  auto dropped = std::exchange(impl_->waiters, {});
 }
 
 signal_dispatcher::registration signal_dispatcher::on(int number, signal_handler handler,
@@ -305,12 +323,12 @@ asio::awaitable<signal_event> signal_dispatcher::wait(std::vector<int> numbers) 
   return impl::wait(impl_, std::move(numbers));
 }
 
-asio::awaitable<void> signal_dispatcher::cancel(int number) { return impl::cancel(impl_, number); }
-asio::awaitable<void> signal_dispatcher::join() { return impl::join(impl_); }
+asio::awaitable<void> signal_dispatcher::cancel(int number) { return impl_->cancel(number); }
+asio::awaitable<void> signal_dispatcher::join() { return impl_->join(); }
 
 asio::awaitable<void> signal_dispatcher::close() {
   impl_->closed = true;
-  return impl::join(impl_);
+  return impl_->join();
 }
 
 signal_dispatcher::registration::registration(std::shared_ptr<state> s) : state_(std::move(s)) {}

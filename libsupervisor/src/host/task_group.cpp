@@ -5,6 +5,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <list>
 
@@ -29,13 +31,18 @@ bool is_cancellation(const std::exception_ptr& error) {
 }  // namespace
 
 struct task_group::impl {
+  struct member {
+    asio::cancellation_signal signal;
+    bool cancelled = false;
+  };
+
   impl(asio::any_io_executor e, std::function<void(std::exception_ptr)> f)
       : executor(e), failed(std::move(f)), left(e) {}
 
   asio::any_io_executor executor;
   std::function<void(std::exception_ptr)> failed;
   condition left;
-  std::list<asio::cancellation_signal> members;
+  std::list<member> members;
   std::exception_ptr first;
 };
 
@@ -43,6 +50,23 @@ task_group::task_group(asio::any_io_executor executor,
                        std::function<void(std::exception_ptr)> failed)
     : impl_(std::make_shared<impl>(std::move(executor), std::move(failed))) {}
 task_group::~task_group() = default;
+
+namespace {
+
+/// co_spawn awaits once more after a task that never suspended, outside its own try block: with a
+/// cancellation pending that would throw out of the loop instead of completing.
+asio::awaitable<void> shielded_end(asio::awaitable<void> task) {
+  std::exception_ptr error;
+  try {
+    co_await std::move(task);
+  } catch (...) {
+    error = std::current_exception();
+  }
+  co_await asio::this_coro::throw_if_cancelled(false);
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace
 
 void task_group::spawn(asio::awaitable<void> task) {
   auto member = impl_->members.emplace(impl_->members.end());
@@ -56,8 +80,14 @@ void task_group::spawn(asio::awaitable<void> task) {
     self->members.erase(member);
     self->left.notify();
   };
-  asio::co_spawn(impl_->executor, std::move(task),
-                 asio::bind_cancellation_slot(member->slot(), std::move(done)));
+  // Only within the loop does co_spawn reach the task before a cancellation can; one that came
+  // earlier would throw out of the loop, as above.
+  asio::post(impl_->executor,
+             [self = impl_, member, task = std::move(task), done = std::move(done)]() mutable {
+               if (member->cancelled) return done(nullptr);
+               asio::co_spawn(self->executor, shielded_end(std::move(task)),
+                              asio::bind_cancellation_slot(member->signal.slot(), std::move(done)));
+             });
 }
 
 void task_group::cancel() {
@@ -65,7 +95,10 @@ void task_group::cancel() {
   // pointer into the member, which would dangle if the member ended in between (asio#1332). A
   // member that ends erases itself later, from the loop, so the list is stable here.
   asio::dispatch(impl_->executor, [self = impl_] {
-    for (auto& member : self->members) member.emit(asio::cancellation_type::terminal);
+    for (auto& member : self->members) {
+      member.cancelled = true;
+      member.signal.emit(asio::cancellation_type::terminal);
+    }
   });
 }
 

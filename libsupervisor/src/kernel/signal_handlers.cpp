@@ -30,7 +30,7 @@ std::uint64_t pack_origin(const siginfo_t& info) noexcept {
 
 void unpack_origin(std::uint64_t origin, signal_event& event) noexcept {
   auto code = static_cast<std::uint8_t>(origin);
-  event.code = code == SI_KERNEL ? SI_KERNEL : static_cast<std::int8_t>(code);
+  event.code = code == SI_KERNEL ? int{SI_KERNEL} : static_cast<std::int8_t>(code);
   event.sender = static_cast<pid_t>(origin >> 8 & 0xffffff);
   event.uid = static_cast<uid_t>(origin >> 32);
 }
@@ -79,11 +79,17 @@ class ring {
   std::atomic<std::uint64_t> tail_{0};
 };
 
-/// All that is kept of one signal number. `origin` and `value` are written before `count` grows.
-struct inbox {
+/// Deliveries that are counted only. `origin` and `value` are written before `count` grows.
+struct tally {
   std::atomic<std::uint64_t> count{0};
   std::atomic<std::uint64_t> origin{0};  // of the latest
   std::atomic<std::int64_t> value{0};    // the latest; a real-time signal: the sum
+};
+
+/// All that is kept of one signal number. What the kernel sent by itself is kept apart: on a
+/// terminal WINCH and TTOU then mean something else.
+struct inbox {
+  tally sent, by_kernel;
   struct sigaction under{};
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
@@ -96,14 +102,15 @@ void keep(int number, const siginfo_t& info) noexcept {
   auto origin = pack_origin(info);
   int value = has_value(info) ? info.si_value.sival_int : 0;
   auto& box = inboxes[static_cast<std::size_t>(number)];
+  auto& t = info.si_code == SI_KERNEL ? box.by_kernel : box.sent;
   if (number < first_real_time)
-    box.value.store(value, std::memory_order_relaxed);
+    t.value.store(value, std::memory_order_relaxed);
   else if (rings[static_cast<std::size_t>(number - first_real_time)].push(origin, value))
     return;
   else
-    box.value.fetch_add(value, std::memory_order_relaxed);
-  box.origin.store(origin, std::memory_order_relaxed);
-  box.count.fetch_add(1, std::memory_order_release);
+    t.value.fetch_add(value, std::memory_order_relaxed);
+  t.origin.store(origin, std::memory_order_relaxed);
+  t.count.fetch_add(1, std::memory_order_release);
 }
 
 /// Only what signal-safety(7) allows; errno is the interrupted code's.
@@ -168,7 +175,9 @@ void release_signal(int number, const struct sigaction& before) noexcept {
 }
 
 bool collectable(int number) noexcept {
-  return inboxes[static_cast<std::size_t>(number)].count.load(std::memory_order_acquire) > 0 ||
+  auto& box = inboxes[static_cast<std::size_t>(number)];
+  return box.sent.count.load(std::memory_order_acquire) > 0 ||
+         box.by_kernel.count.load(std::memory_order_acquire) > 0 ||
          (number >= first_real_time &&
           !rings[static_cast<std::size_t>(number - first_real_time)].empty());
 }
@@ -183,12 +192,14 @@ void collect(int number, std::vector<signal_event>& into) {
       into.push_back(event);
     }
   auto& box = inboxes[static_cast<std::size_t>(number)];
-  event.count = box.count.exchange(0, std::memory_order_acquire);
-  if (event.count == 0) return;
-  unpack_origin(box.origin.load(std::memory_order_relaxed), event);
-  auto value = box.value.exchange(0, std::memory_order_relaxed);
-  event.value = static_cast<int>(std::clamp<std::int64_t>(value, INT_MIN, INT_MAX));
-  into.push_back(event);
+  for (auto* t : {&box.sent, &box.by_kernel}) {
+    event.count = t->count.exchange(0, std::memory_order_acquire);
+    if (event.count == 0) continue;
+    unpack_origin(t->origin.load(std::memory_order_relaxed), event);
+    auto value = t->value.exchange(0, std::memory_order_relaxed);
+    event.value = static_cast<int>(std::clamp<std::int64_t>(value, INT_MIN, INT_MAX));
+    into.push_back(event);
+  }
 }
 
 }  // namespace supervisor::kernel

@@ -34,8 +34,9 @@ void release_signal(int number, const struct sigaction& before) noexcept;
 /// Whether collect() would find something.
 bool collectable(int number) noexcept;
 
-/// Appends what came since the last call: one event; for a real-time signal one a delivery, in
-/// order, and one that counts and sums up those beyond a ring of 128.
+/// Appends what came since the last call: one event for what was sent, one for what came from the
+/// kernel itself; of a real-time signal one a delivery, in order, and those beyond a ring of 128
+/// counted and summed up in one.
 void collect(int number, std::vector<signal_event>& into);
 
 }  // namespace supervisor::kernel

@@ -1,5 +1,7 @@
 #include "supervision/pool_keeper.hpp"
 
+#include <utility>
+
 #include "supervision/decide.hpp"
 
 namespace asio = boost::asio;
@@ -196,12 +198,12 @@ void pool_keeper::reopen_program(std::uint64_t generation) {
   open_program(generation);
 }
 
-time_point pool_keeper::next_start(const slot_state& me) const {
+time_point pool_keeper::next_start(const slot_state& me, time_point now) const {
   auto budget = state_.budget;
   // Each in its turn, at a time of its own: they need not all wake for every token.
   for (auto it = state_.slots.begin(); &*it != &me; ++it)
     if (it->now == phase::waiting) budget.tokens -= 1;
-  return take_start(budget, state_.target, host_.now());
+  return take_start(budget, state_.target, now);
 }
 
 event pool_keeper::about_pool(event_kind kind) const {

@@ -1,0 +1,30 @@
+// The other end of the control socket.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+namespace app {
+
+/// No answer came; `code` is the command line's exit code for it.
+struct no_answer : std::runtime_error {
+  no_answer(int c, const std::string& words) : std::runtime_error(words), code(c) {}
+  int code;
+};
+
+struct answer {
+  answer() = default;
+  unsigned status = 0;  ///< HTTP's
+  std::string body;
+};
+
+/// One exchange with the master behind `path`, which `name` is for messages: GET without a body,
+/// else POST. With `to_the_end` it returns when the master has closed the connection, as it does
+/// when it is gone. Throws no_answer.
+answer ask(const std::string& path, const std::string& name, const std::string& target,
+           const std::string& body, std::optional<std::chrono::nanoseconds> timeout,
+           bool to_the_end = false);
+
+}  // namespace app

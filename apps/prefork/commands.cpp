@@ -1,0 +1,145 @@
+#include "commands.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <cstdio>
+
+#include "client.hpp"
+#include "demo.hpp"
+#include "render.hpp"
+#include "supervisor/errc.hpp"
+
+namespace app {
+
+namespace {
+
+namespace json = boost::json;
+namespace exit_code = supervisor::exit_code;
+using verb = control_request::verb;
+
+const char* target_of(verb what) {
+  switch (what) {
+    case verb::status:
+      return "/status";
+    case verb::scale:
+      return "/scale";
+    case verb::reload:
+      return "/reload";
+    case verb::restart:
+      return "/restart";
+    case verb::signal:
+      return "/signal";
+    case verb::stop:
+      break;
+  }
+  return "/stop";
+}
+
+json::object parse_answer(const answer& got) {
+  boost::system::error_code error;
+  auto value = json::parse(got.body, error);
+  if (error || !value.is_object())
+    throw no_answer(exit_code::unreachable, "the answer is not a master's: " + got.body);
+  return std::move(value.as_object());
+}
+
+std::int64_t integer(const json::object& from, const char* name, std::int64_t otherwise) {
+  auto* value = from.if_contains(name);
+  return value && value->is_int64() ? value->get_int64() : otherwise;
+}
+
+/// 5 where a pool has fewer ready workers than it should have.
+int health_of(const json::object& status) {
+  auto* pools = status.if_contains("pools");
+  if (!pools || !pools->is_array()) return exit_code::unreachable;
+  for (auto& entry : pools->get_array()) {
+    auto& pool = entry.as_object();
+    if (!pool.at("drained").as_bool() && integer(pool, "ready", 0) < integer(pool, "target", 0))
+      return exit_code::degraded;
+  }
+  return exit_code::ok;
+}
+
+int show_status(const control_request& what, const answer& got) {
+  auto status = parse_answer(got);
+  if (what.output == control_request::format::json)
+    fmt::print("{}", got.body);
+  else
+    fmt::print("{}", render_status(status, what.output == control_request::format::wide));
+  return health_of(status);
+}
+
+/// Silent when all is well: the exit code tells.
+int show_outcome(const answer& got) {
+  auto outcome = parse_answer(got);
+  auto code = static_cast<int>(integer(outcome, "exit", exit_code::failed));
+  auto* reason = outcome.if_contains("reason");
+  if (reason && reason->is_string())
+    fmt::print(stderr, "prefork: {}\n",
+               std::string_view(reason->get_string().data(), reason->get_string().size()));
+  else if (code == exit_code::degraded)
+    fmt::print(stderr, "prefork: done, but not every worker is ready; see: prefork status\n");
+  return code;
+}
+
+std::string sample_url(const supervisor::listener_spec& listener) {
+  if (listener.kind == supervisor::listener_spec::family::unix_path)
+    return fmt::format("--unix-socket {} http://localhost", listener.host);
+  return "http://" + listener.address();
+}
+
+void greet(supervisor::supervisor& self, const run_request& what) {
+  auto pid = ::getpid();
+  auto control = what.run.control == supervisor::default_control_path("prefork")
+                     ? std::string()
+                     : " --control " + what.run.control;
+  auto url = sample_url(what.prefork.listeners.front());
+  fmt::print(
+      "prefork {} serves {} with {} workers; its pid is {}. Try:\n"
+      "  curl {}/                     which worker answers?\n"
+      "  kill -TTIN {}                one worker more (TTOU: one fewer)\n"
+      "  kill -9 <pid of a worker>    it is replaced at once\n"
+      "  kill -HUP {}                 all workers replaced, no request lost\n"
+      "  prefork scale{} 4            and: prefork status{}; prefork stop{}\n",
+      self.name(), url, what.prefork.workers, pid, url, pid, pid, control, control, control);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int run(int argc, char** argv, run_request what) {
+  auto fault = supervisor::find_fault(what.what);
+  if (!fault) fault = supervisor::find_missing(what.what);
+  if (fault) {
+    fmt::print(stderr, "prefork: {}\n", *fault);
+    return exit_code::usage;
+  }
+  if (what.what.is_function())
+    what.prefork.started = [&what](supervisor::supervisor& self) { greet(self, what); };
+  auto decide = [&what](supervisor::supervisor& self) {
+    return supervisor::prefork(self, "web", what.what, what.prefork);
+  };
+  std::vector<supervisor::worker_function> functions;
+  if (what.what.is_function()) functions.push_back(demo());
+  return supervisor::run(argc, argv, decide, std::move(functions), what.run);
+}
+
+int control(const control_request& what) {
+  try {
+    bool stops = what.what == verb::stop;
+    auto body = what.what == verb::status ? std::string() : what.body;
+    auto got = ask(what.control, what.name, target_of(what.what), body, what.timeout, stops);
+    if (got.status == 200 && what.what == verb::status) return show_status(what, got);
+    return show_outcome(got);
+  } catch (const no_answer& failure) {
+    fmt::print(stderr, "prefork: {}\n", failure.what());
+    return failure.code;
+  }
+}
+
+}  // namespace app

@@ -1,0 +1,12 @@
+// What each verb of the command line does.
+#pragma once
+
+#include "options.hpp"
+
+namespace app {
+
+/// Both return the exit code.
+int run(int argc, char** argv, run_request);
+int control(const control_request&);
+
+}  // namespace app

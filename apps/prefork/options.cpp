@@ -1,0 +1,410 @@
+#include "options.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/json/object.hpp>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <stdexcept>
+
+#include "supervisor/errc.hpp"
+
+namespace app {
+
+namespace {
+
+namespace sup = supervisor;
+namespace json = boost::json;
+using strings = std::vector<std::string>;
+using verb = control_request::verb;
+
+[[noreturn]] void complain(std::string words) { throw std::invalid_argument(std::move(words)); }
+
+sup::duration duration_of(const std::string& option, const std::string& text) {
+  auto value = parse_duration(text);
+  if (!value)
+    complain(
+        fmt::format("{}: \"{}\" is no duration; write seconds, or 500ms, 1.5s, 2m", option, text));
+  return *value;
+}
+
+template <typename Number>
+std::optional<Number> number_of(std::string_view text, int base = 10) {
+  Number value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+int signal_of(const std::string& option, const std::string& text) {
+  auto number = sup::signal_number(text);
+  if (!number) complain(fmt::format("{}: there is no signal \"{}\"; see: kill -l", option, text));
+  return *number;
+}
+
+// --- prefork run
+
+struct run_texts {
+  std::string workers = "2", name = "prefork", graceful, boot, hang, drain, stop_signal, user,
+              group, umask, directory, ready, control, pidfile, level = "info", format = "text",
+              file;
+  strings listeners, environment, limits;
+};
+
+void add_run_options(CLI::App& run, run_texts& t) {
+  run.add_option("-w,--workers", t.workers, "how many workers; auto: one a CPU (default 2)");
+  run.add_option("-b,--bind", t.listeners,
+                 "[NAME=]ADDR to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; "
+                 "repeatable (default http=127.0.0.1:8080)");
+  run.add_option("--name", t.name, "of this master (default prefork)");
+  run.add_option("--graceful-timeout", t.graceful,
+                 "how long a worker may finish what it has in flight before KILL (default 30)");
+  run.add_option("--boot-timeout", t.boot, "how long a worker may take to be ready (default 60)");
+  run.add_option("--timeout", t.hang, "end a worker that gives no sign of life (default: never)");
+  run.add_option("--drain-delay", t.drain, "after TERM, serve on for this long (default 0)");
+  run.add_option("--stop-signal", t.stop_signal, "tells a worker to leave (default TERM)");
+  run.add_option("--user", t.user, "workers run as this user, by name or number");
+  run.add_option("--group", t.group, "and this group");
+  run.add_option("--umask", t.umask, "workers' umask, octal");
+  run.add_option("--chdir", t.directory, "workers' directory");
+  run.add_option("--env", t.environment, "K=V for the workers; repeatable");
+  run.add_option("--limit", t.limits,
+                 "NAME=SOFT[:HARD] for the workers, such as nofile=4096; unlimited; repeatable");
+  run.add_option("--ready", t.ready,
+                 "when a worker counts as ready: notify (READY=1 only), alive[:S] (has lived for "
+                 "S), auto (whichever comes first; default)");
+  run.add_option("--control", t.control, "path of the control socket");
+  run.add_option("--pidfile", t.pidfile, "write the main pid there while running");
+  run.add_option("--log-level", t.level, "debug, info, notice, warning or error (default info)");
+  run.add_option("--log-format", t.format, "text (default) or json");
+  run.add_option("--log-file", t.file, "instead of stderr; reopened on USR1");
+  run.footer(
+      "After -- comes a command, run instead of the bundled demo. Its sockets are told by "
+      "LISTEN_FDS,\nand {fd:NAME} in an argument becomes the number of that listener.\n"
+      "\nExamples:\n"
+      "  prefork run -w 4\n"
+      "  prefork run -b :8000 -- gunicorn --workers 1 --bind fd://{fd:http} app:app\n"
+      "  prefork run -w auto -b unix:/run/app.sock --user www-data -- ./server\n"
+      "  prefork run --stop-signal QUIT -b :80 -- nginx -g 'daemon off;'");
+}
+
+unsigned workers_of(const std::string& text) {
+  if (text == "auto") {
+    // What this process may use, which in a container is less than what the machine has.
+    cpu_set_t set;
+    if (::sched_getaffinity(0, sizeof set, &set) == 0)
+      return std::max(1u, static_cast<unsigned>(CPU_COUNT(&set)));
+    return 1;
+  }
+  auto count = number_of<unsigned>(text);
+  if (!count || *count < 1 || *count > 10'000)
+    complain(fmt::format("--workers: \"{}\" is neither auto nor a number from 1 to 10000", text));
+  return *count;
+}
+
+std::uint64_t limit_value(const std::string& whole, std::string_view text) {
+  if (text == "unlimited") return std::numeric_limits<std::uint64_t>::max();
+  auto value = number_of<std::uint64_t>(text);
+  if (!value) complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", whole));
+  return *value;
+}
+
+sup::limit limit_of(const std::string& text) {
+  auto equals = text.find('=');
+  if (equals == text.npos || equals == 0)
+    complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", text));
+  auto values = std::string_view(text).substr(equals + 1);
+  auto colon = values.find(':');
+  sup::limit result;
+  result.name = text.substr(0, equals);
+  result.soft = limit_value(text, values.substr(0, colon));
+  result.hard = colon == values.npos ? result.soft : limit_value(text, values.substr(colon + 1));
+  return result;
+}
+
+void read_readiness(const std::string& text, sup::spec& what) {
+  if (text.empty() || text == "auto") return;
+  if (text == "notify") {
+    what.ready = sup::readiness::notify;
+  } else if (text == "alive" || text.rfind("alive:", 0) == 0) {
+    what.ready = sup::readiness::alive;
+    if (text.size() > 5) what.alive_for = duration_of("--ready", text.substr(6));
+  } else {
+    complain(fmt::format("--ready: \"{}\" is not auto, notify, alive or alive:SECONDS", text));
+  }
+}
+
+void read_environment(const strings& pairs, sup::spec& what) {
+  for (auto& pair : pairs) {
+    auto equals = pair.find('=');
+    if (equals == pair.npos || equals == 0)
+      complain(fmt::format("--env: \"{}\" is not NAME=VALUE", pair));
+    what.env(pair.substr(0, equals), pair.substr(equals + 1));
+  }
+}
+
+void read_spec(const run_texts& t, sup::spec& what) {
+  read_readiness(t.ready, what);
+  read_environment(t.environment, what);
+  for (auto& text : t.limits) what.limits.push_back(limit_of(text));
+  what.user = t.user;
+  what.group = t.group;
+  what.directory = t.directory;
+  if (!t.umask.empty()) {
+    auto mask = number_of<mode_t>(t.umask, 8);
+    if (!mask || *mask > 0777)
+      complain(fmt::format("--umask: \"{}\" is not octal, such as 027", t.umask));
+    what.umask = *mask;
+  }
+  if (!t.boot.empty()) what.boot_timeout = duration_of("--boot-timeout", t.boot);
+  if (!t.hang.empty()) what.hang_timeout = duration_of("--timeout", t.hang);
+  auto& first = what.stop.front();
+  if (!t.graceful.empty()) first.wait = duration_of("--graceful-timeout", t.graceful);
+  if (!t.stop_signal.empty()) first.signal = signal_of("--stop-signal", t.stop_signal);
+}
+
+/// A name is part of a path, and of a line of the log.
+std::string name_of(const std::string& text) {
+  auto good = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
+  };
+  if (text.empty() || text.size() > 64 || text.front() == '.' ||
+      !std::all_of(text.begin(), text.end(), good))
+    complain(
+        fmt::format("--name: \"{}\" is not a name of letters, digits, '-', '_' and '.'", text));
+  return text;
+}
+
+void read_log(const run_texts& t, sup::log_options& log) {
+  auto level = sup::parse_severity(t.level);
+  if (!level)
+    complain(
+        fmt::format("--log-level: \"{}\" is not debug, info, notice, warning or error", t.level));
+  log.level = *level;
+  if (t.format != "text" && t.format != "json")
+    complain(fmt::format("--log-format: \"{}\" is neither text nor json", t.format));
+  log.json = t.format == "json";
+  log.file = t.file;
+}
+
+/// The first listener without a name is "http"; a later one has to say who it is.
+std::vector<sup::listener_spec> read_listeners(const strings& texts) {
+  std::vector<sup::listener_spec> all;
+  auto named = [&](std::string_view name) {
+    return std::any_of(all.begin(), all.end(), [&](auto& other) { return other.name == name; });
+  };
+  for (auto& text : texts) {
+    auto listener = sup::listener_spec::parse(text, named("http") ? "" : "http");
+    if (listener.name.empty())
+      complain(fmt::format("--bind: \"{}\" needs a name of its own: NAME={}", text, text));
+    if (named(listener.name))
+      complain(fmt::format("--bind: two listeners are named {}", listener.name));
+    all.push_back(std::move(listener));
+  }
+  return all;
+}
+
+/// Every {fd:NAME} is one of the listeners.
+void check_placeholders(const sup::spec& what, const std::vector<sup::listener_spec>& listeners) {
+  for (auto& argument : what.arguments) {
+    auto start = argument.find("{fd:");
+    auto end = argument.find('}', start);
+    if (start == argument.npos || end == argument.npos) continue;
+    auto name = argument.substr(start + 4, end - start - 4);
+    if (std::none_of(listeners.begin(), listeners.end(),
+                     [&](auto& listener) { return listener.name == name; }))
+      complain(fmt::format("argument \"{}\": no listener is named {}; add -b {}=ADDR", argument,
+                           name, name));
+  }
+}
+
+run_request read_run(const run_texts& t, strings command) {
+  run_request result;
+  if (!command.empty()) {
+    auto program = std::move(command.front());
+    command.erase(command.begin());
+    result.what = sup::spec::command(std::move(program), std::move(command));
+  }
+  read_spec(t, result.what);
+  result.prefork.workers = workers_of(t.workers);
+  result.prefork.listeners =
+      read_listeners(t.listeners.empty() ? strings{"127.0.0.1:8080"} : t.listeners);
+  check_placeholders(result.what, result.prefork.listeners);
+  if (!t.drain.empty()) result.prefork.drain_delay = duration_of("--drain-delay", t.drain);
+  result.run.name = name_of(t.name);
+  result.run.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;
+  result.run.pidfile = t.pidfile;
+  read_log(t, result.run.log);
+  return result;
+}
+
+// --- prefork status, scale, ...
+
+struct control_texts {
+  std::string name = "prefork", control, timeout, why, pool, output = "table", count, signal;
+  unsigned slot = 0;
+  bool quick = false;
+};
+
+struct control_verb {
+  const char* name;
+  verb what;
+  const char* help;
+};
+constexpr control_verb control_verbs[] = {
+    {"status", verb::status, "Show the workers"},
+    {"scale", verb::scale, "Keep N workers from now on, or n more, or n fewer"},
+    {"reload", verb::reload, "Replace all workers, one by one, by fresh ones (new code on disk)"},
+    {"restart", verb::restart, "Replace one worker by a fresh one"},
+    {"signal", verb::signal, "Send a signal to one worker"},
+    {"stop", verb::stop, "Stop the workers and the master"},
+};
+
+void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
+  auto& sub = *app.add_subcommand(v.name, v.help);
+  sub.add_option("--name", t.name, "of the master (default prefork)");
+  sub.add_option("--control", t.control, "path of its control socket, instead of a name");
+  sub.add_option("--timeout", t.timeout, "how long to wait for the answer; exit 6 when it passes");
+  if (v.what == verb::status)
+    sub.add_option("-o,--output", t.output, "table (default), wide or json");
+  else
+    sub.add_option("--why", t.why, "words for the log");
+  if (v.what == verb::scale) sub.add_option("count", t.count, "N, +n or -n")->required();
+  if (v.what == verb::scale || v.what == verb::restart || v.what == verb::signal)
+    sub.add_option("--pool", t.pool, "where there are several");
+  if (v.what == verb::restart || v.what == verb::signal)
+    sub.add_option("slot", t.slot, "number of the slot: see prefork status")->required();
+  if (v.what == verb::signal) sub.add_option("signal", t.signal, "such as USR1")->required();
+  if (v.what == verb::stop)
+    sub.add_flag("--quick", t.quick, "give workers a second, not the graceful timeout");
+}
+
+void read_count(const std::string& text, json::object& body) {
+  bool relative = !text.empty() && (text.front() == '+' || text.front() == '-');
+  auto count = number_of<std::int64_t>(std::string_view(text).substr(text.front() == '+' ? 1 : 0));
+  if (!count) complain(fmt::format("scale: \"{}\" is not N, +n or -n", text));
+  body[relative ? "delta" : "count"] = *count;
+}
+
+control_request read_control(verb what, const control_texts& t) {
+  control_request result;
+  result.what = what;
+  result.name = name_of(t.name);
+  result.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;
+  if (!t.timeout.empty()) result.timeout = duration_of("--timeout", t.timeout);
+  if (t.output == "wide")
+    result.output = control_request::format::wide;
+  else if (t.output == "json")
+    result.output = control_request::format::json;
+  else if (t.output != "table")
+    complain(fmt::format("--output: \"{}\" is not table, wide or json", t.output));
+
+  json::object body;
+  if (!t.why.empty()) body["why"] = t.why;
+  if (!t.pool.empty()) body["pool"] = t.pool;
+  if (what == verb::scale) read_count(t.count, body);
+  if (what == verb::restart || what == verb::signal) body["slot"] = t.slot;
+  if (what == verb::signal) body["signal"] = sup::signal_name(signal_of("signal", t.signal));
+  if (what == verb::stop) body["quick"] = t.quick;
+  result.body = json::serialize(body);
+  return result;
+}
+
+/// Everything after the first "--" is the command's, whatever it looks like.
+strings split_command(strings& arguments) {
+  auto mark = std::find(arguments.begin(), arguments.end(), "--");
+  if (mark == arguments.end()) return {};
+  strings command(mark + 1, arguments.end());
+  arguments.erase(mark, arguments.end());
+  if (command.empty()) complain("after -- comes a command");
+  return command;
+}
+
+/// CLI11 takes "-1" for an option unless it comes after "--".
+void protect_negative(strings& arguments) {
+  auto negative = [](const std::string& a) {
+    return a.size() > 1 && a[0] == '-' && std::isdigit(static_cast<unsigned char>(a[1]));
+  };
+  auto it = std::find_if(arguments.begin(), arguments.end(), negative);
+  if (it == arguments.end()) return;
+  auto value = std::move(*it);
+  arguments.erase(it);
+  arguments.insert(arguments.end(), {"--", std::move(value)});
+}
+
+request parse_with(CLI::App& app, strings arguments) {
+  run_texts run_texts;
+  control_texts control_texts;
+  auto& run = *app.add_subcommand("run", "Keep a pool of workers: the demo, or any command");
+  add_run_options(run, run_texts);
+  for (auto& v : control_verbs) add_control_verb(app, v, control_texts);
+
+  strings command;
+  bool is_run = !arguments.empty() && arguments.front() == "run";
+  if (is_run)
+    command = split_command(arguments);
+  else
+    protect_negative(arguments);
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants a vector
+  app.parse(std::move(arguments));
+  if (run.parsed()) return read_run(run_texts, std::move(command));
+  for (auto& v : control_verbs)
+    if (app.got_subcommand(v.name)) return read_control(v.what, control_texts);
+  complain("a command is missing");
+}
+
+}  // namespace
+
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
+  double value = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || !std::isfinite(value) || value < 0) return std::nullopt;
+  std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  double seconds = unit.empty() || unit == "s" ? 1
+                   : unit == "ms"              ? 1e-3
+                   : unit == "us"              ? 1e-6
+                   : unit == "m"               ? 60
+                   : unit == "h"               ? 3600
+                                               : 0;
+  constexpr double a_year = 366 * 86400.0;
+  if (seconds == 0 || value * seconds > a_year) return std::nullopt;
+  return std::chrono::nanoseconds(std::llround(value * seconds * 1e9));
+}
+
+request parse(strings arguments) {
+  CLI::App app("Keeps a pool of worker processes on shared listening sockets.", "prefork");
+  app.set_version_flag("--version", "prefork " SUPERVISOR_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 no such pool or slot, "
+      "5 degraded,\n6 timed out, 7 unreachable, 8 denied, 9 rolled back, 10 conflict.\n"
+      "\nExamples:\n"
+      "  prefork run                        the demo, on 127.0.0.1:8080\n"
+      "  prefork run -w 4 -b :80 -- ./server --fd {fd:http}\n"
+      "  prefork status\n"
+      "  prefork scale +1\n"
+      "  prefork reload\n"
+      "  prefork stop\n");
+  try {
+    return parse_with(app, std::move(arguments));
+  } catch (const CLI::CallForHelp&) {
+    auto chosen = app.get_subcommands();
+    return message(supervisor::exit_code::ok, (chosen.empty() ? &app : chosen.front())->help());
+  } catch (const CLI::CallForVersion& version) {
+    return message(supervisor::exit_code::ok, std::string(version.what()) + '\n');
+  } catch (const CLI::ParseError& error) {
+    return message(supervisor::exit_code::usage,
+                   fmt::format("prefork: {}; see: prefork --help\n", error.what()));
+  } catch (const std::invalid_argument& error) {
+    return message(supervisor::exit_code::usage,
+                   fmt::format("prefork: {}; see: prefork --help\n", error.what()));
+  }
+}
+
+}  // namespace app

@@ -1,0 +1,53 @@
+// The command line, as data.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "supervisor/prefork.hpp"
+#include "supervisor/run.hpp"
+#include "supervisor/spec.hpp"
+
+namespace app {
+
+/// prefork run
+struct run_request {
+  run_request() : what("demo") {}
+  supervisor::spec what;  ///< the demo's function, or a command
+  supervisor::prefork_options prefork;
+  supervisor::run_options run;
+};
+
+/// prefork status, scale, ...: one question to a running master.
+struct control_request {
+  enum class verb { status, scale, reload, restart, signal, stop };
+  enum class format { table, wide, json };
+  control_request() = default;
+
+  verb what = verb::status;
+  std::string name = "prefork";
+  std::string control;  ///< path of the socket
+  format output = format::table;
+  std::optional<std::chrono::nanoseconds> timeout;  ///< how long to wait for the answer
+  std::string body;                                 ///< JSON to send
+};
+
+/// What is told instead of doing something: help, a version, what is wrong with the command line.
+struct message {
+  message(int c, std::string t) : code(c), text(std::move(t)) {}
+  int code = 0;  ///< 0: for stdout, else for stderr
+  std::string text;
+};
+
+using request = std::variant<message, run_request, control_request>;
+
+/// `arguments` without the program's name.
+request parse(std::vector<std::string> arguments);
+
+/// "30", "1.5", "500ms", "2m": nothing where it is no duration.
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+
+}  // namespace app

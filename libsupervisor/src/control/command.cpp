@@ -1,0 +1,263 @@
+#include "control/command.hpp"
+
+#include <fmt/format.h>
+
+#include <string.h>
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <limits>
+#include <stdexcept>
+
+#include "control/status.hpp"
+#include "supervisor/errc.hpp"
+#include "supervisor/journal.hpp"
+
+namespace asio = boost::asio;
+namespace json = boost::json;
+
+namespace supervisor {
+
+namespace {
+
+using verb = command::verb;
+
+struct verb_name {
+  std::string_view text;
+  verb what;
+};
+constexpr verb_name verbs[] = {{"scale", verb::scale},
+                               {"reload", verb::reload},
+                               {"restart", verb::restart},
+                               {"signal", verb::signal},
+                               {"stop", verb::stop}};
+
+// --- from JSON
+
+[[noreturn]] void complain(std::string words) { throw std::invalid_argument(std::move(words)); }
+
+json::object parse_object(std::string_view body) {
+  if (body.find_first_not_of(" \t\r\n") == body.npos) return {};
+  boost::system::error_code error;
+  auto value = json::parse({body.data(), body.size()}, error);
+  if (error) complain("the body is not JSON: " + error.message());
+  if (!value.is_object()) complain("the body is not a JSON object");
+  return std::move(value.as_object());
+}
+
+/// Takes one member out; what is left at the end is unknown.
+std::optional<json::value> take(json::object& from, std::string_view name) {
+  auto it = from.find({name.data(), name.size()});
+  if (it == from.end()) return std::nullopt;
+  std::optional<json::value> value(std::move(it->value()));
+  from.erase(it);
+  return value;
+}
+
+std::int64_t integer(const json::value& value, std::string_view name, std::int64_t least,
+                     std::int64_t most) {
+  boost::system::error_code error;
+  auto number = value.to_number<std::int64_t>(error);
+  if (error || number < least || number > most)
+    complain(fmt::format("\"{}\" is an integer from {} to {}", name, least, most));
+  return number;
+}
+
+std::string text(const json::value& value, std::string_view name) {
+  if (!value.is_string()) complain(fmt::format("\"{}\" is a string", name));
+  return {value.get_string().data(), value.get_string().size()};
+}
+
+int signal_of(const json::value& value) {
+  auto number = value.is_string()
+                    ? signal_number(text(value, "signal"))
+                    : std::optional<int>(static_cast<int>(integer(value, "signal", 1, SIGRTMAX)));
+  if (!number) complain(fmt::format("there is no signal \"{}\"", text(value, "signal")));
+  return *number;
+}
+
+void parse_scale(command& what, json::object& body) {
+  auto count = take(body, "count");
+  auto delta = take(body, "delta");
+  if (count.has_value() == delta.has_value()) complain("scale takes either \"count\" or \"delta\"");
+  if (count) what.count = static_cast<unsigned>(integer(*count, "count", 1, most_workers));
+  constexpr std::int64_t most = most_workers;
+  if (delta) what.delta = integer(*delta, "delta", -most, most);
+}
+
+void parse_slot(command& what, json::object& body) {
+  auto slot = take(body, "slot");
+  if (!slot) complain("\"slot\" is missing");
+  what.slot =
+      static_cast<unsigned>(integer(*slot, "slot", 0, std::numeric_limits<std::int32_t>::max()));
+}
+
+// --- to JSON
+
+struct error_name {
+  errc error;
+  std::string_view name;
+  unsigned status;
+  int exit;
+};
+constexpr error_name error_names[] = {
+    {errc::no_such_pool, "no_such_pool", 404, exit_code::no_such_pool},
+    {errc::no_such_slot, "no_such_slot", 404, exit_code::no_such_pool},
+    {errc::pool_closed, "pool_closed", 409, exit_code::conflict},
+    {errc::rolled_back, "rolled_back", 409, exit_code::rolled_back},
+    {errc::superseded, "superseded", 409, exit_code::conflict},
+    {errc::invalid_argument, "invalid_argument", 400, exit_code::usage},
+};
+
+std::string join(const std::vector<pool>& pools) {
+  std::string names;
+  for (auto& one : pools) names += (names.empty() ? "" : ", ") + one.name();
+  return names;
+}
+
+/// The pools that `what` is about, or why there are none.
+outcome find_targets(const supervisor& self, const command& what, std::vector<pool>& targets) {
+  outcome found;
+  auto all = self.pools();
+  if (!what.pool.empty()) {
+    if (auto named = self.find_pool(what.pool)) targets.push_back(*named);
+  } else if (all.size() == 1 || what.what == verb::reload) {
+    targets = all;
+  }
+  if (!targets.empty()) return found;
+  found.ok = false;
+  found.error = make_error_code(errc::no_such_pool);
+  if (all.empty())
+    found.reason = "there is no pool";
+  else if (what.pool.empty())
+    found.reason = "name one of the pools: " + join(all);
+  else
+    found.reason = fmt::format("there is no pool {}; there is: {}", what.pool, join(all));
+  return found;
+}
+
+unsigned new_size(unsigned size, const command& what) {
+  if (what.count) return *what.count;
+  auto wanted = static_cast<std::int64_t>(size) + what.delta;
+  return static_cast<unsigned>(std::clamp<std::int64_t>(wanted, 1, most_workers));
+}
+
+asio::awaitable<outcome> send_signal(pool target, unsigned slot, int number) {
+  outcome sent;
+  sent.error = target.signal(slot, number);
+  sent.ok = !sent.error;
+  if (!sent.ok) sent.reason = fmt::format("{}.{}: {}", target.name(), slot, sent.error.message());
+  co_return sent;
+}
+
+/// A plain function: the pool hears of the command at this call, in the scope of its cause.
+asio::awaitable<outcome> begin(supervisor& self, pool target, const command& what,
+                               std::uint64_t cause) {
+  journal::because because(self.log(), cause);
+  switch (what.what) {
+    case verb::scale:
+      return target.resize(new_size(target.size(), what));
+    case verb::restart:
+      return target.restart(what.slot);
+    case verb::signal:
+      return send_signal(target, what.slot, what.signal);
+    case verb::reload:
+    case verb::stop:
+      break;
+  }
+  return target.roll();
+}
+
+reply report(const outcome& all, const std::vector<pool>& targets) {
+  auto answer = all.ok ? reply(200, {}) : refusal(all.error, all.reason);
+  answer.body["ok"] = all.ok;
+  json::array slots;
+  bool degraded = false;
+  for (auto& target : targets) {
+    auto status = target.status();
+    degraded = degraded || (!status.drained && status.ready < status.target);
+    for (auto& slot : status.slots) {
+      auto row = to_json(slot);
+      row["pool"] = status.name;
+      slots.push_back(std::move(row));
+    }
+  }
+  if (all.ok) answer.body["exit"] = degraded ? exit_code::degraded : exit_code::ok;
+  answer.body["slots"] = std::move(slots);
+  return answer;
+}
+
+}  // namespace
+
+std::optional<command> parse_command(std::string_view path, std::string_view body) {
+  if (path.empty() || path.front() != '/') return std::nullopt;
+  auto known = std::find_if(std::begin(verbs), std::end(verbs),
+                            [&](const verb_name& v) { return v.text == path.substr(1); });
+  if (known == std::end(verbs)) return std::nullopt;
+
+  command what(known->what);
+  auto members = parse_object(body);
+  if (auto why = take(members, "why")) what.why = text(*why, "why");
+  if (what.what != verb::stop)
+    if (auto pool = take(members, "pool")) what.pool = text(*pool, "pool");
+  if (what.what == verb::scale) parse_scale(what, members);
+  if (what.what == verb::restart || what.what == verb::signal) parse_slot(what, members);
+  if (what.what == verb::signal) {
+    auto signal = take(members, "signal");
+    if (!signal) complain("\"signal\" is missing");
+    what.signal = signal_of(*signal);
+  }
+  if (what.what == verb::stop)
+    if (auto quick = take(members, "quick")) {
+      if (!quick->is_bool()) complain("\"quick\" is true or false");
+      what.quick = quick->get_bool();
+    }
+  if (!members.empty()) {
+    auto name = members.begin()->key();
+    complain(fmt::format("{} does not know \"{}\"", known->text,
+                         std::string_view(name.data(), name.size())));
+  }
+  return what;
+}
+
+std::string describe(const command& what) {
+  auto known = std::find_if(std::begin(verbs), std::end(verbs),
+                            [&](const verb_name& v) { return v.what == what.what; });
+  std::string words(known->text);
+  if (!what.pool.empty()) words += ' ' + what.pool;
+  if (what.what == verb::scale)
+    words += what.count ? fmt::format(" {}", *what.count) : fmt::format(" {:+}", what.delta);
+  if (what.what == verb::restart || what.what == verb::signal)
+    words += fmt::format(" {}", what.slot);
+  if (what.what == verb::signal) words += ' ' + signal_name(what.signal);
+  if (what.quick) words += " quick";
+  return words;
+}
+
+reply refusal(boost::system::error_code error, std::string reason) {
+  auto known = std::find_if(std::begin(error_names), std::end(error_names),
+                            [&](const error_name& e) { return error == make_error_code(e.error); });
+  bool ours = known != std::end(error_names);
+  const char* kernels = ours ? nullptr : ::strerrorname_np(error.value());
+  json::object body;
+  body["ok"] = false;
+  body["error"] = ours ? std::string(known->name) : kernels ? kernels : "failed";
+  body["reason"] = reason.empty() ? error.message() : std::move(reason);
+  body["exit"] = ours ? known->exit : exit_code::failed;
+  return {ours ? known->status : 500, std::move(body)};
+}
+
+asio::awaitable<reply> execute(supervisor& self, command what, std::uint64_t cause) {
+  std::vector<pool> targets;
+  auto all = find_targets(self, what, targets);
+  std::vector<asio::awaitable<outcome>> begun;
+  for (auto& target : targets) begun.push_back(begin(self, target, what, cause));
+  for (auto& one : begun) {
+    auto settled = co_await std::move(one);
+    if (all.ok) all = std::move(settled);
+  }
+  co_return report(all, targets);
+}
+
+}  // namespace supervisor

@@ -1,0 +1,53 @@
+// A command of the control socket: from JSON to the pool and back.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+struct command {
+  enum class verb : std::uint8_t { scale, reload, restart, signal, stop };
+  explicit command(verb v) : what(v) {}
+
+  verb what;
+  std::string pool;               ///< empty: the only one there is; reload: all
+  std::optional<unsigned> count;  ///< scale: absolute
+  std::int64_t delta = 0;         ///< scale: relative, where there is no count
+  unsigned slot = 0;              ///< restart, signal
+  int signal = 0;
+  bool quick = false;  ///< stop
+  std::string why;     ///< the client's words, for the journal
+};
+
+/// What a client is answered.
+struct reply {
+  reply() = default;
+  reply(unsigned s, boost::json::object b) : status(s), body(std::move(b)) {}
+  unsigned status = 200;  ///< HTTP's
+  boost::json::object body;
+};
+
+/// No more workers than this are kept by a command: what is asked beyond it is a slip of the hand.
+inline constexpr unsigned most_workers = 10'000;
+
+/// The command that POST `path` with this body is; empty where there is none at that path. Throws
+/// std::invalid_argument with what is wrong, for the client.
+std::optional<command> parse_command(std::string_view path, std::string_view body);
+/// "scale web +1".
+std::string describe(const command&);
+
+/// {"ok": false, "error": NAME, "reason": TEXT, "exit": the command line's exit code}.
+reply refusal(boost::system::error_code, std::string reason);
+
+/// Carries out any command but stop; completes when it has settled. Everything it changes is
+/// recorded with `cause`. Cancelling it ends the wait, not the change.
+boost::asio::awaitable<reply> execute(supervisor&, command, std::uint64_t cause);
+
+}  // namespace supervisor

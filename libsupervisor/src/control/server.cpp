@@ -1,0 +1,282 @@
+#include "control/server.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <boost/json/serialize.hpp>
+#include <limits>
+#include <optional>
+#include <stdexcept>
+
+#include "control/command.hpp"
+#include "control/status.hpp"
+#include "supervisor/condition.hpp"
+#include "supervisor/errc.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/task_group.hpp"
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+
+namespace supervisor {
+
+namespace {
+
+using protocol = asio::local::stream_protocol;
+using socket_type = control_server::socket;
+using stream_type = beast::basic_stream<protocol>;
+using request_type = http::request<http::string_body>;
+using error_code = boost::system::error_code;
+
+constexpr auto client_patience = std::chrono::seconds(10);  ///< for a request, or to take an answer
+constexpr auto farewell = std::chrono::seconds(1);          ///< for answers at the end
+constexpr std::size_t most_sessions = 256;
+constexpr std::size_t most_body = 64 * 1024;
+
+reply refuse(unsigned status, std::string_view error, std::string reason, int exit) {
+  reply answer;
+  answer.status = status;
+  answer.body["ok"] = false;
+  answer.body["error"] = error;
+  answer.body["reason"] = std::move(reason);
+  answer.body["exit"] = exit;
+  return answer;
+}
+
+/// What a client is told whose request could not be read; nothing where it left or said nothing.
+std::optional<reply> misread(error_code error) {
+  if (error == http::error::body_limit)
+    return refuse(413, "too_long", fmt::format("the body is longer than {} bytes", most_body),
+                  exit_code::usage);
+  if (error == http::error::end_of_stream || error == http::error::partial_message ||
+      error.category() != make_error_code(http::error::end_of_stream).category())
+    return std::nullopt;
+  return refuse(400, "bad_request", "not a valid HTTP request: " + error.message(),
+                exit_code::usage);
+}
+
+/// Completes with `work`, or with nothing when the client has gone: that ends the wait only.
+asio::awaitable<std::optional<reply>> unless_gone(socket_type& client,
+                                                  asio::awaitable<reply> work) {
+  auto executor = co_await asio::this_coro::executor;
+  // EPOLLHUP, which wait_error reports, is both directions closed: a client that has merely ended
+  // its own side still waits for the answer.
+  auto both = asio::experimental::make_parallel_group(
+      asio::co_spawn(executor, std::move(work), asio::deferred),
+      client.async_wait(socket_type::wait_error, asio::deferred));
+  auto done = co_await both.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
+  std::optional<reply> answer;
+  if (std::get<0>(done)[0] == 0) {
+    if (std::get<1>(done)) std::rethrow_exception(std::get<1>(done));
+    answer = std::move(std::get<2>(done));
+  }
+  co_return answer;
+}
+
+}  // namespace
+
+struct control_server::impl {
+  impl(host& h, supervisor& s, protocol::acceptor a, options o)
+      : world(h),
+        self(s),
+        acceptor(std::move(a)),
+        about(std::move(o)),
+        started(h.now()),
+        sessions(h.executor(), [this](std::exception_ptr error) { failed(std::move(error)); }),
+        changed(h) {}
+
+  asio::awaitable<void> accept();
+  asio::awaitable<void> session(socket_type);
+  asio::awaitable<std::optional<reply>> respond(socket_type&, const request_type&,
+                                                std::pair<pid_t, uid_t> who);
+  asio::awaitable<reply> carry_out(command, std::pair<pid_t, uid_t> who);
+  reply look(std::string_view path) const;
+
+  /// Counts for as long as it lives.
+  struct counted {
+    counted(impl& i, std::size_t& n) : all(i), number(n) { ++number; }
+    ~counted() {
+      --number;
+      all.changed.notify();
+    }
+    counted(const counted&) = delete;
+    impl& all;
+    std::size_t& number;
+  };
+
+  void failed(std::exception_ptr error) {
+    try {
+      std::rethrow_exception(std::move(error));
+    } catch (const std::exception& e) {
+      self.note(fmt::format("control: a session failed: {}", e.what()));
+    }
+  }
+
+  host& world;
+  supervisor& self;
+  protocol::acceptor acceptor;
+  options about;
+  time_point started;
+  std::size_t open = 0;  ///< sessions
+  std::size_t busy = 0;  ///< requests that wait for their answer
+  std::optional<int> ended;
+  std::vector<socket_type> parked;  ///< of clients of `stop`, answered
+  task_group sessions;
+  condition changed;  ///< a session or a request ended, or everything has
+};
+
+asio::awaitable<void> control_server::impl::accept() {
+  for (;;) {
+    while (open >= most_sessions) co_await changed.wait();
+    error_code error;
+    auto client = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    if (error == asio::error::operation_aborted) co_return;
+    if (!error)
+      sessions.spawn(session(std::move(client)));
+    else  // EMFILE and the like: the client waits in the queue meanwhile
+      co_await changed.wait(world.now() + std::chrono::milliseconds(100));
+  }
+}
+
+asio::awaitable<void> control_server::impl::session(socket_type client) {
+  counted visitor(*this, open);
+  auto who = about.identify(client);
+  stream_type stream(std::move(client));
+  beast::flat_buffer buffer(2 * most_body);
+  bool more = true;
+  while (more) {
+    http::request_parser<http::string_body> parser;
+    parser.body_limit(most_body);
+    error_code error;
+    stream.expires_after(client_patience);
+    co_await http::async_read(stream, buffer, parser,
+                              asio::redirect_error(asio::use_awaitable, error));
+    stream.expires_never();
+    std::optional<reply> answer;
+    counted request(*this, busy);
+    if (error)
+      answer = misread(error);
+    else
+      answer = co_await respond(stream.socket(), parser.get(), who);
+    if (!answer) co_return;
+    more = !error && parser.get().keep_alive() && !ended;
+    http::response<http::string_body> response(static_cast<http::status>(answer->status), 11);
+    response.set(http::field::content_type, "application/json");
+    if (answer->status == 405) response.set(http::field::allow, "GET, POST");
+    response.keep_alive(more);
+    response.body() = boost::json::serialize(answer->body) + '\n';
+    response.prepare_payload();
+    stream.expires_after(client_patience);
+    co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, error));
+    stream.expires_never();
+    if (error) co_return;
+  }
+  if (ended) parked.push_back(stream.release_socket());
+}
+
+/// Nothing when the client has gone.
+asio::awaitable<std::optional<reply>> control_server::impl::respond(socket_type& client,
+                                                                    const request_type& request,
+                                                                    std::pair<pid_t, uid_t> who) {
+  std::string path(request.target());
+  if (who.second != about.owner && who.second != 0)
+    co_return refuse(403, "permission_denied",
+                     fmt::format("uid {} may not command this master", who.second),
+                     exit_code::denied);
+  if (request.method() == http::verb::get) co_return look(path);
+  if (request.method() != http::verb::post)
+    co_return refuse(405, "bad_method", "the methods are GET and POST", exit_code::usage);
+
+  std::optional<command> what;
+  try {
+    what = parse_command(path, request.body());
+  } catch (const std::invalid_argument& e) {
+    co_return refusal(make_error_code(errc::invalid_argument), e.what());
+  }
+  if (!what) co_return refuse(404, "no_such_command", "there is no " + path, exit_code::usage);
+  auto work = carry_out(std::move(*what), who);
+  auto answer = co_await unless_gone(client, std::move(work));
+  co_return answer;
+}
+
+reply control_server::impl::look(std::string_view path) const {
+  std::vector<pool_status> pools;
+  for (auto& pool : self.pools()) pools.push_back(pool.status());
+  reply answer;
+  if (path == "/status") {
+    master_status master;
+    master.name = self.name();
+    master.pid = about.pid;
+    master.main_pid = about.main_pid;
+    master.version = about.version;
+    master.uptime = world.now() - started;
+    answer.body = to_json(master, pools);
+  } else if (path == "/livez") {
+    answer.body["ok"] = true;
+  } else if (path == "/readyz") {
+    bool ready = !self.stop_requested() && all_ready(pools);
+    answer.status = ready ? 200 : 503;
+    answer.body["ok"] = ready;
+  } else {
+    answer = refuse(404, "no_such_page", "there is /status, /livez and /readyz", exit_code::usage);
+  }
+  return answer;
+}
+
+asio::awaitable<reply> control_server::impl::carry_out(command what, std::pair<pid_t, uid_t> who) {
+  event heard(event_kind::command_received);
+  heard.text = fmt::format("{} by pid {} of uid {}", describe(what), who.first, who.second);
+  if (!what.why.empty()) heard.text += ": " + what.why;
+  auto cause = self.log().record(std::move(heard));
+  if (what.what != command::verb::stop) {
+    auto answer = co_await execute(self, std::move(what), cause);
+    co_return answer;
+  }
+  {
+    journal::because because(self.log(), cause);
+    self.request_stop(what.quick);
+  }
+  while (!ended) co_await changed.wait();
+  reply answer;
+  answer.body["ok"] = true;
+  answer.body["exit"] = exit_code::ok;
+  answer.body["master_exit"] = *ended;
+  co_return answer;
+}
+
+control_server::control_server(host& world, supervisor& self, protocol::acceptor acceptor,
+                               options about)
+    : impl_(std::make_shared<impl>(world, self, std::move(acceptor), std::move(about))) {
+  impl_->sessions.spawn(impl_->accept());
+}
+
+control_server::~control_server() = default;
+
+asio::awaitable<std::vector<control_server::socket>> control_server::finish(int exit_code) {
+  auto self = impl_;
+  self->ended = exit_code;
+  self->acceptor.close();
+  self->changed.notify();
+  auto deadline = self->world.now() + farewell;
+  bool in_time = true;
+  while (self->busy > 0 && in_time) in_time = co_await self->changed.wait(deadline);
+  self->sessions.cancel();
+  co_await self->sessions.join();
+  co_return std::move(self->parked);
+}
+
+}  // namespace supervisor

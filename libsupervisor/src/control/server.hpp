@@ -1,0 +1,45 @@
+// The control socket's HTTP/1.1 server.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "host/host.hpp"
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+/// Serves one supervisor's status and commands; doc/control.md is its contract.
+class control_server {
+ public:
+  using socket = boost::asio::local::stream_protocol::socket;
+  struct options {
+    options() = default;
+    std::string version;
+    pid_t pid = 0;
+    pid_t main_pid = 0;
+    uid_t owner = 0;  ///< this user and root are obeyed
+    /// The pid and the uid at the other end. Throws where it cannot be told.
+    std::function<std::pair<pid_t, uid_t>(socket&)> identify;
+  };
+
+  control_server(host&, supervisor&, boost::asio::local::stream_protocol::acceptor, options);
+  ~control_server();
+  control_server(const control_server&) = delete;
+
+  /// Answers what is in flight, those who wait for the end among it, then takes no more. Returns
+  /// the latter's sockets: closing them tells that everything is gone.
+  boost::asio::awaitable<std::vector<socket>> finish(int exit_code);
+
+ private:
+  struct impl;
+  std::shared_ptr<impl> impl_;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,75 @@
+#include "control/status.hpp"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
+#include <boost/json/value.hpp>
+#include <chrono>
+#include <cmath>
+
+namespace json = boost::json;
+
+namespace supervisor {
+
+namespace {
+
+/// Seconds, to the millisecond.
+double seconds(duration d) {
+  return std::round(std::chrono::duration<double>(d).count() * 1000) / 1000;
+}
+
+template <typename T>
+json::array array_of(const std::vector<T>& all) {
+  json::array rows;
+  for (auto& one : all) rows.push_back(to_json(one));
+  return rows;
+}
+
+}  // namespace
+
+json::object to_json(const slot_status& slot) {
+  json::object row;
+  row["slot"] = slot.slot;
+  row["pid"] = slot.pid;
+  row["state"] = slot.state;
+  row["ready"] = slot.ready;
+  row["generation"] = slot.generation;
+  row["restarts"] = slot.restarts;
+  row["uptime_s"] = seconds(slot.uptime);
+  row["last_exit"] = slot.last_exit;
+  row["detail"] = slot.detail;
+  return row;
+}
+
+json::object to_json(const pool_status& pool) {
+  json::object row;
+  row["name"] = pool.name;
+  row["target"] = pool.target;
+  row["ready"] = pool.ready;
+  row["generation"] = pool.generation;
+  row["rolling"] = pool.rolling;
+  row["drained"] = pool.drained;
+  row["slots"] = array_of(pool.slots);
+  return row;
+}
+
+json::object to_json(const master_status& master, const std::vector<pool_status>& pools) {
+  json::object about;
+  about["name"] = master.name;
+  about["pid"] = master.pid;
+  about["main_pid"] = master.main_pid;
+  about["version"] = master.version;
+  about["uptime_s"] = seconds(master.uptime);
+  json::object all;
+  all["master"] = std::move(about);
+  all["pools"] = array_of(pools);
+  return all;
+}
+
+bool all_ready(const std::vector<pool_status>& pools) noexcept {
+  return std::all_of(pools.begin(), pools.end(), [](const pool_status& pool) {
+    return pool.drained || pool.ready >= pool.target;
+  });
+}
+
+}  // namespace supervisor

@@ -1,0 +1,31 @@
+// What the control socket tells, as JSON.
+#pragma once
+
+#include <sys/types.h>
+
+#include <boost/json/fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+/// The master itself. The main pid is the one that people signal.
+struct master_status {
+  std::string name;
+  pid_t pid = 0;
+  pid_t main_pid = 0;
+  std::string version;
+  duration uptime{};
+};
+
+boost::json::object to_json(const slot_status&);
+boost::json::object to_json(const pool_status&);
+/// The answer to GET /status.
+boost::json::object to_json(const master_status&, const std::vector<pool_status>&);
+
+/// As many ready workers as wanted, in every pool that is not drained.
+bool all_ready(const std::vector<pool_status>&) noexcept;
+
+}  // namespace supervisor

@@ -1,0 +1,26 @@
+#include "kernel/clone.hpp"
+
+#include <sched.h>
+
+#include <csignal>
+#include <cstddef>
+#include <memory>
+
+#include "kernel/error.hpp"
+#include "kernel/signal_mask.hpp"
+
+namespace supervisor::kernel {
+
+cloned clone_borrowing(int (*child)(void*), void* argument) {
+  constexpr std::size_t stack_size = 64 * 1024;
+  auto stack = std::make_unique_for_overwrite<std::byte[]>(stack_size);
+  int pidfd = -1;
+  blocked_signals guard;
+  // clone(2): the stack grows down on every Linux but one; the parent_tid argument takes the pidfd.
+  pid_t pid = ::clone(child, stack.get() + stack_size,
+                      CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, argument, &pidfd);
+  if (pid < 0) throw_errno("clone");
+  return {pid, unique_fd(pidfd)};
+}
+
+}  // namespace supervisor::kernel

@@ -1,0 +1,147 @@
+#include "kernel/descriptors.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernel/error.hpp"
+
+namespace supervisor::kernel {
+
+namespace {
+
+/// O_NONBLOCK belongs to the open file description: an end set so leaves the other end alone.
+void set_nonblocking(int fd, bool on) {
+  int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+    throw_errno("fcntl");
+}
+
+unique_fd checked(int fd, const std::string& what) {
+  if (fd < 0) throw_errno(what);
+  return unique_fd(fd);
+}
+
+}  // namespace
+
+ends make_output_pipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) < 0) throw_errno("pipe");
+  ends both{unique_fd(fds[0]), unique_fd(fds[1])};
+  set_nonblocking(both.ours.get(), true);
+  return both;
+}
+
+ends make_channel() {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) throw_errno("socketpair");
+  ends both{unique_fd(fds[0]), unique_fd(fds[1])};
+  set_nonblocking(both.ours.get(), true);
+  return both;
+}
+
+std::pair<unique_fd, std::string> make_notify_socket() {
+  auto fd = checked(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), "socket");
+  int on = 1;
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+    throw_errno("SO_PASSCRED");
+  // Autobind, unix(7): an address of the family alone.
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  socklen_t size = sizeof(sa_family_t);
+  if (::bind(fd.get(), generic, size) < 0) throw_errno("bind");
+  size = sizeof address;
+  if (::getsockname(fd.get(), generic, &size) < 0) throw_errno("getsockname");
+  auto length = size - offsetof(sockaddr_un, sun_path);
+  std::string name(address.sun_path, length);
+  name.front() = '@';  // the abstract namespace's NUL
+  return {std::move(fd), std::move(name)};
+}
+
+unique_fd make_memory(const char* name, std::size_t size) {
+  auto fd = checked(::memfd_create(name, MFD_CLOEXEC), "memfd_create");
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) < 0) throw_errno("ftruncate");
+  return fd;
+}
+
+void* map_shared(int memory, std::size_t size) {
+  void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+  if (at == MAP_FAILED) throw_errno("mmap");
+  return at;
+}
+
+void unmap(void* at, std::size_t size) noexcept { ::munmap(at, size); }
+
+unique_fd make_timer() {
+  return checked(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), "timerfd_create");
+}
+
+void set_timer(int timer, time_point when) noexcept {
+  itimerspec at{};
+  if (when != never) {
+    // Zero would disarm it; a time that has passed fires at once.
+    auto count = std::max<std::int64_t>(when.time_since_epoch().count(), 1);
+    at.it_value.tv_sec = count / 1'000'000'000;
+    at.it_value.tv_nsec = count % 1'000'000'000;
+  }
+  ::timerfd_settime(timer, TFD_TIMER_ABSTIME, &at, nullptr);
+}
+
+void clear_timer(int timer) noexcept {
+  std::uint64_t expirations;
+  [[maybe_unused]] auto ignored = ::read(timer, &expirations, sizeof expirations);
+}
+
+unique_fd open_null() { return checked(::open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null"); }
+
+unique_fd open_output_file(const std::string& path) {
+  auto fd = checked(
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640),
+      path);
+  set_nonblocking(fd.get(), false);
+  return fd;
+}
+
+unique_fd pin_program(const std::string& path) {
+  return checked(::open(path.c_str(), O_PATH | O_CLOEXEC), path);
+}
+
+rlimit raise_descriptor_limit() noexcept {
+  rlimit before{};
+  if (::getrlimit(RLIMIT_NOFILE, &before) < 0) return {RLIM_INFINITY, RLIM_INFINITY};
+  rlimit raised{before.rlim_max, before.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &raised);  // a soft limit may always go up to the hard one
+  return before;
+}
+
+bool wait_readable(int fd, duration limit) noexcept {
+  auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
+  pollfd readable{fd, POLLIN, 0};
+  return ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(milliseconds, 0))) == 1;
+}
+
+bool write_now(int fd, std::string_view text) noexcept {
+  // A pipe that polls writable takes PIPE_BUF (4096) bytes whole without waiting, pipe(7).
+  constexpr std::size_t whole = 4096;
+  while (!text.empty()) {
+    pollfd writable{fd, POLLOUT, 0};
+    if (::poll(&writable, 1, 0) != 1 || !(writable.revents & POLLOUT)) return false;
+    auto part = text.substr(0, whole);
+    ssize_t written = ::send(fd, part.data(), part.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (written < 0 && errno == ENOTSOCK) written = ::write(fd, part.data(), part.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+}  // namespace supervisor::kernel

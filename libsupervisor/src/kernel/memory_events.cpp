@@ -1,0 +1,42 @@
+#include "kernel/memory_events.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace supervisor::kernel {
+
+memory_events::memory_events() {
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    if (!line.starts_with("0::")) continue;
+    auto path = "/sys/fs/cgroup" + line.substr(3) + "/memory.events";
+    file_.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  }
+  seen_ = count();
+}
+
+bool memory_events::kill_counted() noexcept {
+  auto before = std::exchange(seen_, count());
+  return seen_ > before;
+}
+
+std::uint64_t memory_events::count() const noexcept {
+  char buffer[512];
+  ssize_t size = file_ ? ::pread(file_.get(), buffer, sizeof buffer, 0) : -1;
+  if (size <= 0) return 0;
+  std::string_view text(buffer, static_cast<std::size_t>(size));
+  constexpr std::string_view name = "oom_kill ";
+  auto at = text.find(name);
+  if (at == text.npos) return 0;
+  std::uint64_t value = 0;
+  std::from_chars(text.data() + at + name.size(), text.data() + text.size(), value);
+  return value;
+}
+
+}  // namespace supervisor::kernel

@@ -1,0 +1,248 @@
+#include "process/child.hpp"
+
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
+#include <csignal>
+
+#include "kernel/channel.hpp"
+#include "kernel/descriptors.hpp"
+
+namespace supervisor {
+
+namespace {
+
+/// How long the last output is waited for: a grandchild in a session of its own may hold the pipe.
+constexpr auto output_deadline = std::chrono::seconds(1);
+
+boost::system::error_code no_such_process() { return {ESRCH, boost::system::system_category()}; }
+
+bool asks_to_leave(int number) {
+  return number == SIGTERM || number == SIGKILL || number == SIGINT || number == SIGQUIT;
+}
+
+}  // namespace
+
+child::child(process_services& services, kernel::memory_events& memory, child_id id,
+             launch_request request, std::shared_ptr<const spec> what, host::observer changed,
+             on_over over)
+    : services_(services),
+      memory_(memory),
+      request_(std::move(request)),
+      what_(std::move(what)),
+      changed_(std::move(changed)),
+      on_over_(std::move(over)) {
+  view_.id = id;
+  view_.key = request_.key;
+}
+
+void child::start_command(const listener_list& listeners) {
+  try {
+    auto [out, err] = open_outputs();
+    auto [socket, address] = kernel::make_notify_socket();
+    auto null = kernel::open_null();
+    auto or_inherited = [](const stdio& io, int own) { return io.theirs ? io.theirs.get() : own; };
+    command_surroundings around;
+    around.listeners = listeners;
+    around.notify_socket = address;
+    around.in = null.get();
+    around.out = or_inherited(out, STDOUT_FILENO);
+    around.err = or_inherited(err, STDERR_FILENO);
+    around.descriptors = services_.descriptors;
+    auto plan = plan_command(*what_, around);
+    auto user = plan.who.user;
+    // Everything that needs a descriptor or memory is there before the child is.
+    notify_.emplace(services_.executor, std::move(socket), user,
+                    [this](auto& said) { on_notification(said); });
+    read(out_, std::move(out.ours), false);
+    read(err_, std::move(err.ours), true);
+    auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
+    view_.failed = std::move(failed);
+    begin(std::move(process));
+  } catch (const launch_failure& failure) {
+    fail(failure.error);
+  } catch (const boost::system::system_error& e) {
+    fail({"clone", e.code().value(), what_->program});
+  }
+}
+
+void child::start_function(std::shared_ptr<mold_program> mold) {
+  mold_ = std::move(mold);
+  try {
+    auto [out, err] = open_outputs();
+    auto channel = kernel::make_channel();
+    cells_ = mold_->cells();
+    cell_ = cells_->take();
+    if (!cell_) return fail({"mold", ENOSPC, "too many workers of one program"});
+    notify_.emplace(services_.executor, std::move(channel.ours),
+                    [this](auto& said) { on_notification(said); });
+    read(out_, std::move(out.ours), false);
+    read(err_, std::move(err.ours), true);
+    theirs_[0] = std::move(channel.theirs);
+    theirs_[1] = std::move(out.theirs);
+    theirs_[2] = std::move(err.theirs);
+    mold_order order;
+    order.slot = request_.slot;
+    order.channel = theirs_[0].get();
+    order.out = theirs_[1].get();
+    order.err = theirs_[2].get();
+    order.cell = *cell_;
+    mold_->launch(view_.id, order, [self = weak_from_this()](pid_t pid, auto error) {
+      if (auto alive = self.lock()) alive->on_order(pid, std::move(error));
+    });
+  } catch (const launch_failure& failure) {
+    fail(failure.error);
+  } catch (const boost::system::system_error& e) {
+    fail({"mold", e.code().value(), what_->function});
+  }
+}
+
+child::outputs child::open_outputs() { return {open_stdio(what_->out), open_stdio(what_->err)}; }
+
+void child::read(std::optional<line_reader>& reader, kernel::unique_fd pipe, bool is_stderr) {
+  if (!pipe) return;
+  reader.emplace(
+      services_.executor, std::move(pipe),
+      [this, is_stderr](std::string_view line, bool partial) {
+        last_output_.append(line, partial);
+        if (services_.options.on_line)
+          services_.options.on_line(view_.key, request_.slot, is_stderr, line);
+      },
+      [this] { on_output_ended(); });
+}
+
+void child::on_order(pid_t pid, std::optional<launch_error> error) {
+  for (auto& fd : theirs_) fd.reset();  // this also makes room for the pidfd
+  if (error) {
+    cell_.reset();  // the worker may exist all the same, and count: its cell is not given again
+    return fail(std::move(*error));
+  }
+  try {
+    begin(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
+  } catch (const boost::system::system_error& e) {
+    fail({"pidfd", e.code().value(), what_->function});
+  }
+}
+
+void child::begin(held_process process) {
+  started_ = steady_now();
+  if (!view_.failed) view_.pid = process.pid();
+  auto self = weak_from_this();
+  process_ = services_.children.hold(std::move(process), {[self](exit_status status) {
+                                                            if (auto alive = self.lock())
+                                                              alive->on_died(status);
+                                                          },
+                                                          [self](const kernel::obituary& last) {
+                                                            if (auto alive = self.lock())
+                                                              alive->on_reaped(last);
+                                                          }});
+  tell_later();
+}
+
+void child::fail(launch_error error) {
+  notify_.reset();
+  out_.reset();
+  err_.reset();
+  for (auto& fd : theirs_) fd.reset();
+  view_.failed = std::move(error);
+  boost::asio::post(services_.executor, [self = weak_from_this()] {
+    auto alive = self.lock();
+    if (!alive) return;
+    alive->tell();
+    alive->report({});
+  });
+}
+
+void child::tell() {
+  if (auto changed = changed_) changed();  // a copy: the call may replace it
+}
+
+void child::tell_later() {
+  boost::asio::post(services_.executor, [self = weak_from_this()] {
+    if (auto alive = self.lock()) alive->tell();
+  });
+}
+
+boost::system::error_code child::signal(int number) {
+  if (view_.over()) return no_such_process();
+  if (!process_) {
+    if (asks_to_leave(number) && mold_ && mold_->withdraw(view_.id))
+      fail({"mold", ECANCELED, "told to leave before it was made"});
+    return no_such_process();
+  }
+  if (number == SIGKILL) killed_by_us_ = true;
+  return services_.children.signal(process_, number);
+}
+
+void child::poke() noexcept {
+  if (mold_ && notify_ && view_.ready && !view_.over()) notify_->send(kernel::word::poke);
+}
+
+void child::on_notification(const notification& said) {
+  if (said.busy) begin_sampling();
+  if (said.alive) asked_ = never;
+  bool news = (said.ready && !view_.ready) || (said.stopping && !view_.stopping) ||
+              (said.status && *said.status != view_.status);
+  view_.ready |= said.ready;
+  view_.stopping |= said.stopping;
+  if (said.status) view_.status = *said.status;
+  if (news && !view_.failed) tell();
+}
+
+void child::on_died(exit_status status) {
+  died_at_ = steady_now();
+  if (notify_) notify_->drain();  // what it said last comes before its end
+  if (sampling_) services_.timers.cancel(std::exchange(sampling_, 0));
+  if (!view_.failed) {
+    view_.out_of_memory = status.signal() == SIGKILL && !killed_by_us_ && memory_.kill_counted();
+    view_.exited = status;
+    tell();
+  }
+  notify_.reset();
+  collecting_ = services_.timers.call_at(died_at_ + output_deadline, [self = weak_from_this()] {
+    auto alive = self.lock();
+    if (!alive) return;
+    alive->collecting_ = 0;
+    for (auto* reader : {&alive->out_, &alive->err_})
+      if (*reader) (*reader)->cut_off();
+    alive->services_.children.bury(alive->process_);
+  });
+  on_output_ended();
+}
+
+void child::on_output_ended() {
+  bool dead = died_at_ != time_point{};
+  if (!dead || !collecting_ || (out_ && !out_->ended()) || (err_ && !err_->ended())) return;
+  services_.timers.cancel(std::exchange(collecting_, 0));
+  services_.children.bury(process_);
+}
+
+void child::on_reaped(const kernel::obituary& last) {
+  process_ = 0;
+  if (cell_) cells_->give_back(*std::exchange(cell_, {}));
+  report(last);
+}
+
+void child::report(const kernel::obituary& last) {
+  auto seconds = [](const timeval& time) {
+    return std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_usec);
+  };
+  auto made = std::make_shared<exit_report>();
+  made->pid = view_.pid ? view_.pid : -1;
+  made->launch = view_.failed;
+  if (view_.exited) {
+    made->status = *view_.exited;
+    made->uptime = died_at_ - started_;
+  }
+  made->user_time = seconds(last.usage.ru_utime);
+  made->system_time = seconds(last.usage.ru_stime);
+  made->max_rss_kib = last.usage.ru_maxrss;
+  made->last_output = last_output_.take();
+  out_.reset();
+  err_.reset();
+  reported_ = true;
+  on_over_(*this, std::move(made));
+}
+
+}  // namespace supervisor

@@ -1,0 +1,88 @@
+// One child of the host, from launch to report.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "host/host.hpp"
+#include "kernel/memory_events.hpp"
+#include "process/activity_cells.hpp"
+#include "process/command.hpp"
+#include "process/mold_program.hpp"
+#include "process/notify.hpp"
+#include "process/output.hpp"
+#include "process/services.hpp"
+
+namespace supervisor {
+
+class child : public std::enable_shared_from_this<child> {
+ public:
+  using listener_list = mold_program::listener_list;
+  using on_over = std::function<void(child&, std::shared_ptr<const exit_report>)>;
+
+  child(process_services&, kernel::memory_events&, child_id, launch_request,
+        std::shared_ptr<const spec>, host::observer, on_over);
+
+  /// One of these, once. A failure is in view(), and told from the loop.
+  void start_command(const listener_list&);
+  void start_function(std::shared_ptr<mold_program>);
+  void fail(launch_error);
+
+  const child_view& view() const noexcept { return view_; }
+  void watch(host::observer changed) { changed_ = std::move(changed); }
+  boost::system::error_code signal(int number);
+  void poke() noexcept;
+  bool reported() const noexcept { return reported_; }
+
+ private:
+  struct outputs {
+    stdio out, err;
+  };
+  outputs open_outputs();
+  void begin(held_process);
+  void tell();
+  void tell_later();
+  void read(std::optional<line_reader>&, kernel::unique_fd, bool is_stderr);
+
+  void on_order(pid_t, std::optional<launch_error>);
+  void on_notification(const notification&);
+  void on_died(exit_status);
+  void on_output_ended();
+  void on_reaped(const kernel::obituary&);
+  void report(const kernel::obituary&);
+
+  // Hang watch.
+  void begin_sampling();
+  void sample();
+  void sample_later();
+  bool anything_in_flight() noexcept;
+
+  process_services& services_;
+  kernel::memory_events& memory_;
+  launch_request request_;
+  std::shared_ptr<const spec> what_;
+  host::observer changed_;
+  on_over on_over_;
+  child_view view_;
+  reaper::key process_ = 0;
+  bool killed_by_us_ = false;
+  time_point started_{};
+  time_point died_at_{};
+  timer_id collecting_ = 0;  ///< the deadline for the last output
+  bool reported_ = false;
+
+  std::optional<line_reader> out_, err_;
+  tail last_output_;
+  std::optional<notify_server> notify_;
+
+  // Of a function worker.
+  std::shared_ptr<mold_program> mold_;
+  std::shared_ptr<activity_cells> cells_;
+  std::optional<std::size_t> cell_;
+  kernel::unique_fd theirs_[3];  ///< its channel, out and err, until it has them
+  timer_id sampling_ = 0;
+  time_point asked_ = never;  ///< when the last sign of life was asked for that has not come
+};
+
+}  // namespace supervisor

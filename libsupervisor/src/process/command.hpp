@@ -1,0 +1,39 @@
+// What a spec asks for, as a launch_plan.
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "kernel/unique_fd.hpp"
+#include "process/launcher.hpp"
+#include "supervisor/spec.hpp"
+
+namespace supervisor {
+
+/// What throws when a plan cannot be made.
+struct launch_failure {
+  launch_error error;
+};
+
+/// One of a child's outputs: where it writes, and where we read if the output is ours to log.
+struct stdio {
+  kernel::unique_fd theirs;  ///< -1: inherited
+  kernel::unique_fd ours;
+};
+/// Throws launch_failure.
+stdio open_stdio(const output&);
+
+/// What a command is given beside its spec.
+struct command_surroundings {
+  std::vector<std::pair<std::string, int>> listeners;  ///< in the order of LISTEN_FDS
+  std::string notify_socket;
+  int in = -1, out = -1, err = -1;
+  rlimit descriptors{};  ///< the limit from before we raised ours
+};
+/// Throws launch_failure: an unknown user, limit, listener, or no such program in PATH.
+launch_plan plan_command(const spec&, const command_surroundings&);
+
+/// A mold of `program`, with `socket` as its descriptor 3.
+launch_plan plan_mold(int program, std::vector<std::string> arguments, int socket);
+
+}  // namespace supervisor

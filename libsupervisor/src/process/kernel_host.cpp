@@ -1,0 +1,223 @@
+#include "process/kernel_host.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
+#include <map>
+
+#include "kernel/descriptors.hpp"
+#include "kernel/memory_events.hpp"
+#include "kernel/sockets.hpp"
+#include "process/child.hpp"
+#include "process/mold_program.hpp"
+#include "process/services.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+
+class kernel_host final : public host {
+ public:
+  kernel_host(asio::io_context& context, journal& log, kernel_host_options options)
+      : services_{context.get_executor(), log, std::move(options),
+                  kernel::raise_descriptor_limit()} {}
+  ~kernel_host() override;
+
+  time_point now() const noexcept override { return steady_now(); }
+  wall_time wall_now() const noexcept override {
+    return std::chrono::time_point_cast<duration>(std::chrono::system_clock::now());
+  }
+  std::uint64_t random() noexcept override { return services_.random(); }
+  asio::any_io_executor executor() noexcept override { return services_.executor; }
+  timer_id call_at(time_point when, std::function<void()> work) override {
+    return services_.timers.call_at(when, std::move(work));
+  }
+  void cancel(timer_id id) noexcept override { services_.timers.cancel(id); }
+
+  listener_spec listen(const listener_spec& wanted) override;
+
+  void open_program(const std::string& pool, std::uint64_t generation,
+                    std::shared_ptr<const spec> what, observer changed) override;
+  program_view program(const std::string& pool, std::uint64_t generation) const override;
+  void close_program(const std::string& pool, std::uint64_t generation) override;
+
+  child_id launch(const launch_request&, observer) override;
+  child_id find(const child_key&) const override;
+  const child_view& look(child_id id) const override { return children_.at(id).process->view(); }
+  void watch(child_id id, observer changed) override {
+    if (auto it = children_.find(id); it != children_.end())
+      it->second.process->watch(std::move(changed));
+  }
+  boost::system::error_code signal(child_id id, int number) override;
+  void poke(child_id id) noexcept override {
+    if (auto it = children_.find(id); it != children_.end()) it->second.process->poke();
+  }
+  void forget(child_id) override;
+  void on_report(
+      std::function<void(const child_key&, std::shared_ptr<const exit_report>)> sink) override {
+    report_ = std::move(sink);
+  }
+
+  signal_feed& signals() override;
+
+ private:
+  struct generation {
+    std::shared_ptr<const spec> what;
+    std::shared_ptr<mold_program> mold;  ///< of functions
+  };
+  struct held {
+    std::shared_ptr<child> process;
+    bool forgotten = false;
+  };
+
+  std::vector<std::pair<std::string, int>> listeners_of(const spec&) const;
+  void start(child&, const generation&);
+  void on_over(child&, std::shared_ptr<const exit_report>);
+  void drop(child_id);
+
+  process_services services_;
+  kernel::memory_events memory_;
+  std::vector<std::pair<listener_spec, kernel::unique_fd>> listeners_;
+  std::map<std::pair<std::string, std::uint64_t>, generation> programs_;
+  std::map<child_id, held> children_;
+  std::map<child_key, child_id> keys_;
+  child_id last_ = 0;
+  std::function<void(const child_key&, std::shared_ptr<const exit_report>)> report_;
+  std::unique_ptr<signal_feed> signals_;
+};
+
+kernel_host::~kernel_host() {
+  for (auto& [name, program] : programs_)
+    if (program.mold) program.mold->close();
+}
+
+listener_spec kernel_host::listen(const listener_spec& wanted) {
+  auto spec = wanted;
+  auto socket = kernel::open_listener(spec);
+  listeners_.emplace_back(spec, std::move(socket));
+  return spec;
+}
+
+std::vector<std::pair<std::string, int>> kernel_host::listeners_of(const spec& what) const {
+  std::vector<std::pair<std::string, int>> chosen;
+  if (what.listeners.empty())
+    for (auto& [listener, fd] : listeners_) chosen.emplace_back(listener.name, fd.get());
+  for (auto& name : what.listeners)
+    for (auto& [listener, fd] : listeners_)
+      if (listener.name == name) chosen.emplace_back(name, fd.get());
+  return chosen;
+}
+
+void kernel_host::open_program(const std::string& pool, std::uint64_t number,
+                               std::shared_ptr<const spec> what, observer changed) {
+  auto [it, added] = programs_.try_emplace({pool, number});
+  auto& program = it->second;
+  if (!added && program.mold && !program.mold->view().failed)
+    return program.mold->watch(std::move(changed));
+  program.what = std::move(what);
+  if (program.what->is_function()) {
+    program.mold = std::make_shared<mold_program>(services_, pool, number, program.what,
+                                                  listeners_of(*program.what), std::move(changed));
+    program.mold->open();
+  } else if (added && changed) {
+    asio::post(services_.executor, std::move(changed));
+  }
+}
+
+program_view kernel_host::program(const std::string& pool, std::uint64_t number) const {
+  auto it = programs_.find({pool, number});
+  if (it == programs_.end()) return {};
+  if (it->second.mold) return it->second.mold->view();
+  program_view command;
+  command.open = true;
+  return command;
+}
+
+void kernel_host::close_program(const std::string& pool, std::uint64_t number) {
+  auto node = programs_.extract({pool, number});
+  if (!node.empty() && node.mapped().mold) node.mapped().mold->close();
+}
+
+child_id kernel_host::launch(const launch_request& request, observer changed) {
+  if (auto known = find(request.key)) {
+    watch(known, std::move(changed));
+    return known;
+  }
+  auto program = programs_.find({request.key.pool, request.generation});
+  bool open = program != programs_.end();
+  auto id = ++last_;
+  auto made = std::make_shared<child>(
+      services_, memory_, id, request, open ? program->second.what : nullptr, std::move(changed),
+      [this](child& over, auto report) { on_over(over, std::move(report)); });
+  children_[id].process = made;
+  keys_[request.key] = id;
+  if (open)
+    start(*made, program->second);
+  else
+    made->fail({"program", ENOENT, "generation " + std::to_string(request.generation)});
+  return id;
+}
+
+void kernel_host::start(child& made, const generation& program) {
+  for (auto& name : program.what->listeners) {
+    auto is_it = [&](auto& each) { return each.first.name == name; };
+    if (std::none_of(listeners_.begin(), listeners_.end(), is_it))
+      return made.fail({"listener", ENOENT, name});
+  }
+  if (!program.mold)
+    made.start_command(listeners_of(*program.what));
+  else if (auto& failed = program.mold->view().failed)
+    made.fail(*failed);
+  else
+    made.start_function(program.mold);
+}
+
+child_id kernel_host::find(const child_key& key) const {
+  auto it = keys_.find(key);
+  return it == keys_.end() ? 0 : it->second;
+}
+
+boost::system::error_code kernel_host::signal(child_id id, int number) {
+  auto it = children_.find(id);
+  if (it == children_.end()) return {ESRCH, boost::system::system_category()};
+  return it->second.process->signal(number);
+}
+
+void kernel_host::forget(child_id id) {
+  auto it = children_.find(id);
+  if (it == children_.end()) return;
+  it->second.process->watch({});
+  it->second.forgotten = true;
+  if (it->second.process->reported()) drop(id);
+}
+
+void kernel_host::on_over(child& over, std::shared_ptr<const exit_report> report) {
+  auto id = over.view().id;
+  auto key = over.view().key;
+  if (report_) report_(key, std::move(report));
+  auto it = children_.find(id);
+  if (it != children_.end() && it->second.forgotten) drop(id);
+}
+
+void kernel_host::drop(child_id id) {
+  auto it = children_.find(id);
+  keys_.erase(it->second.process->view().key);
+  // Not from within its own call.
+  asio::post(services_.executor, [last = std::move(it->second.process)] {});
+  children_.erase(it);
+}
+
+signal_feed& kernel_host::signals() {
+  if (!signals_) signals_ = kernel_signals(services_.executor);
+  return *signals_;
+}
+
+}  // namespace
+
+std::unique_ptr<host> make_kernel_host(asio::io_context& context, journal& log,
+                                       kernel_host_options options) {
+  return std::make_unique<kernel_host>(context, log, std::move(options));
+}
+
+}  // namespace supervisor

@@ -1,0 +1,205 @@
+#include "process/mold_program.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/system/system_error.hpp>
+#include <csignal>
+
+#include "kernel/descriptors.hpp"
+#include "process/command.hpp"
+
+namespace supervisor {
+
+mold_program::mold_program(process_services& services, std::string pool, std::uint64_t generation,
+                           std::shared_ptr<const spec> what, listener_list listeners,
+                           host::observer changed)
+    : services_(services),
+      pool_(std::move(pool)),
+      generation_(generation),
+      what_(std::move(what)),
+      listeners_(std::move(listeners)),
+      changed_(std::move(changed)) {}
+
+void mold_program::open() {
+  auto& path = services_.options.program;
+  try {
+    program_ = kernel::pin_program(path);
+    cells_ = std::make_shared<activity_cells>();
+    start();
+  } catch (const boost::system::system_error& e) {
+    boost::asio::post(services_.executor, [self = weak_from_this(), error = e.code().value()] {
+      if (auto alive = self.lock()) alive->fail({"mold", error, alive->services_.options.program});
+    });
+  }
+}
+
+void mold_program::start() {
+  auto socket = kernel::make_channel();
+  auto plan = plan_mold(program_.get(), services_.options.arguments, socket.theirs.get());
+  auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
+  socket.theirs.reset();
+  died_.reset();
+  refused_ = std::move(failed);
+  ready_ = strays_ = false;
+  pid_ = process.pid();
+  auto self = weak_from_this();
+  auto call = [self](auto member) {
+    return [self, member](auto&&... arguments) {
+      if (auto alive = self.lock()) (alive.get()->*member)(arguments...);
+    };
+  };
+  process_ =
+      services_.children.hold(std::move(process), {call(&mold_program::on_died), [](auto&) {}});
+  auto refuse = [self](launch_error error) {
+    if (auto alive = self.lock()) alive->refused_ = std::move(error);
+  };
+  client_ = std::make_unique<mold_client>(
+      services_.executor, std::move(socket.ours),
+      mold_client::observer{call(&mold_program::on_ready), refuse, call(&mold_program::on_closed)});
+  event started(event_kind::mold_started);
+  started.pool = pool_;
+  started.generation = generation_;
+  started.pid = pid_;
+  services_.log.record(std::move(started));
+  client_->setup({pool_, generation_, what_, listeners_, cells_->memory(), activity_cells::count});
+}
+
+void mold_program::close() {
+  if (std::exchange(closed_, true)) return;
+  if (retry_) services_.timers.cancel(retry_);
+  strays_ |= std::any_of(orders_.begin(), orders_.end(), [](auto& o) { return o.second.given; });
+  client_.reset();
+  services_.children.signal(process_, SIGKILL);
+  view_.open = false;
+  fail_orders({"mold", ECANCELED, "the program was closed"});
+}
+
+void mold_program::launch(child_id id, const mold_order& what, done tell) {
+  auto& order = orders_[id] = {what, std::move(tell)};
+  if (ready_) give(id, order);
+}
+
+bool mold_program::withdraw(child_id id) {
+  auto it = orders_.find(id);
+  if (it == orders_.end() || it->second.given) return false;
+  orders_.erase(it);
+  return true;
+}
+
+void mold_program::give(child_id id, order& order) {
+  order.given = true;
+  client_->launch(order.what, [self = weak_from_this(), id](pid_t pid, auto error) {
+    auto alive = self.lock();
+    if (!alive) return;
+    auto node = alive->orders_.extract(id);
+    if (node.empty()) return;
+    if (error) alive->strays_ = true;
+    node.mapped().tell(pid, std::move(error));
+  });
+}
+
+void mold_program::on_ready() {
+  ready_ = true;
+  ready_at_ = steady_now();
+  for (auto& [id, order] : orders_)
+    if (!order.given) give(id, order);
+  if (std::exchange(view_.open, true)) return;
+  if (changed_) changed_();
+}
+
+void mold_program::on_closed() {
+  ready_ = false;
+  // Not from within the client's own call. Without its socket a mold is of no use: it ends.
+  boost::asio::post(services_.executor, [self = weak_from_this(), pid = pid_] {
+    auto alive = self.lock();
+    if (!alive || alive->pid_ != pid || !alive->client_) return;
+    alive->client_.reset();
+    alive->services_.children.signal(alive->process_, SIGKILL);
+    if (alive->died_) alive->on_gone();
+  });
+}
+
+void mold_program::on_died(exit_status status) {
+  died_ = status;
+  services_.children.bury(process_);
+  process_ = 0;
+  record_exit();
+  if (!client_) on_gone();
+}
+
+/// The mold is dead, and everything it had to say was heard.
+void mold_program::on_gone() {
+  bool was_ready = ready_at_ != time_point{};
+  if (strays_) adopt_strays();
+  if (closed_) return;
+  if (!view_.open)
+    return fail(refused_.value_or(launch_error{"mold", ECHILD, "it ended: " + died_->str()}));
+  start_later(was_ready);
+}
+
+void mold_program::start_later(bool was_ready) {
+  restart_facts facts;
+  // One that is killed before it was ever ready may well be too large: that is its own doing.
+  bool by_others = was_ready && died_ && (died_->signal() == SIGKILL || died_->signal() == SIGTERM);
+  facts.cause = by_others ? exit_cause::killed : exit_cause::crash;
+  facts.was_ready = was_ready;
+  if (was_ready) facts.ready_for = steady_now() - std::exchange(ready_at_, {});
+  facts.failures = failures_;
+  facts.random = services_.random();
+  auto decision = decide_restart(what_->restart, facts);
+  failures_ = decision.failures;
+  retry_ = services_.timers.call_at(steady_now() + decision.delay, [self = weak_from_this()] {
+    auto alive = self.lock();
+    if (!alive) return;
+    alive->retry_ = 0;
+    try {
+      alive->start();
+    } catch (const boost::system::system_error&) {
+      alive->start_later(false);
+    }
+  });
+}
+
+void mold_program::fail(launch_error error) {
+  if (closed_) return;
+  fail_orders(error);
+  view_.failed = std::move(error);
+  if (changed_) changed_();
+}
+
+void mold_program::fail_orders(const launch_error& error) {
+  for (auto& [id, order] : std::exchange(orders_, {})) order.tell(-1, error);
+}
+
+/// A mold that died between forking a worker and telling us has left a child that nobody knows. Its
+/// channel is closed by now, so it leaves; it has to be reaped. Only such a one is looked for that
+/// runs the pinned program: another child of this process is not ours to reap.
+void mold_program::adopt_strays() {
+  strays_ = false;
+  for (pid_t pid : kernel::children_of(::getpid())) {
+    if (services_.children.holds(pid) || !kernel::runs_program(pid, program_.get())) continue;
+    try {
+      auto key = std::make_shared<reaper::key>();
+      auto& children = services_.children;
+      held_process stray(services_.executor, pid, kernel::open_pidfd(pid));
+      *key = children.hold(std::move(stray),
+                           {[&children, key](auto) { children.bury(*key); }, [](auto&) {}});
+    } catch (const boost::system::system_error&) {
+      strays_ = true;  // no descriptor left: again when the next mold goes
+    }
+  }
+}
+
+void mold_program::record_exit() {
+  event gone(event_kind::mold_exited);
+  gone.pool = pool_;
+  gone.generation = generation_;
+  gone.pid = pid_;
+  gone.exit = *died_;
+  if (refused_) gone.text = refused_->str();
+  services_.log.record(std::move(gone));
+}
+
+}  // namespace supervisor

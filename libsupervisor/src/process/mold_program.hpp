@@ -1,0 +1,83 @@
+// One generation of function workers: a pinned program, and the mold that runs it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "host/host.hpp"
+#include "process/activity_cells.hpp"
+#include "process/mold.hpp"
+#include "process/services.hpp"
+
+namespace supervisor {
+
+/// Keeps one mold alive. The first must become ready, or the program has failed; one that dies
+/// later is replaced from the same pinned executable, whatever is on the disk by then. Orders wait
+/// while there is none.
+class mold_program : public std::enable_shared_from_this<mold_program> {
+ public:
+  using done = std::function<void(pid_t, std::optional<launch_error>)>;
+  using listener_list = std::vector<std::pair<std::string, int>>;
+
+  mold_program(process_services&, std::string pool, std::uint64_t generation,
+               std::shared_ptr<const spec>, listener_list, host::observer changed);
+  /// What goes wrong is told through view() and `changed`.
+  void open();
+  /// Ends the mold; every open order fails.
+  void close();
+
+  const program_view& view() const noexcept { return view_; }
+  void watch(host::observer changed) { changed_ = std::move(changed); }
+  const std::shared_ptr<activity_cells>& cells() const noexcept { return cells_; }
+
+  /// Has a worker forked. The order's descriptors stay open until `done`.
+  void launch(child_id, const mold_order&, done);
+  /// Takes an order back that no mold was given yet; false when one has it. `done` is not called.
+  bool withdraw(child_id);
+
+ private:
+  struct order {
+    mold_order what;
+    done tell;
+    bool given = false;  ///< to a mold
+  };
+
+  void start();
+  void start_later(bool was_ready);
+  void give(child_id, order&);
+  void on_ready();
+  void on_closed();
+  void on_died(exit_status);
+  void on_gone();
+  void fail(launch_error);
+  void fail_orders(const launch_error&);
+  void adopt_strays();
+  void record_exit();
+
+  process_services& services_;
+  std::string pool_;
+  std::uint64_t generation_;
+  std::shared_ptr<const spec> what_;
+  listener_list listeners_;
+  host::observer changed_;
+  program_view view_;
+  std::shared_ptr<activity_cells> cells_;
+  kernel::unique_fd program_;
+
+  std::unique_ptr<mold_client> client_;
+  reaper::key process_ = 0;
+  pid_t pid_ = 0;
+  std::optional<exit_status> died_;
+  std::optional<launch_error> refused_;
+  bool ready_ = false;  ///< this mold
+  time_point ready_at_{};
+  bool closed_ = false;  ///< close() was called
+  bool strays_ = false;  ///< this mold may have left a worker that we do not know
+  unsigned failures_ = 0;
+  timer_id retry_ = 0;
+  std::map<child_id, order> orders_;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,52 @@
+// What a child says of itself: the server's side of sd_notify(3), and of a worker's channel.
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "process/watched_fd.hpp"
+
+namespace supervisor {
+
+/// What one or more messages said.
+struct notification {
+  bool ready = false;
+  bool stopping = false;
+  bool busy = false;
+  bool alive = false;
+  std::optional<std::string> status;
+  /// Adds the lines of a message; words we do not know are passed over.
+  void add(std::string_view message);
+  bool empty() const noexcept { return !(ready || stopping || busy || alive || status); }
+};
+
+/// Receives from one child's socket. Descriptors that come along are closed, which is also the
+/// answer that BARRIER=1 waits for.
+class notify_server {
+ public:
+  /// A channel has one possible sender. To a datagram socket anybody may send: listened to are
+  /// root, ourselves and `sender`. `told` may not destroy the server.
+  notify_server(boost::asio::any_io_executor, kernel::unique_fd channel,
+                std::function<void(const notification&)> told);
+  notify_server(boost::asio::any_io_executor, kernel::unique_fd datagrams,
+                std::optional<uid_t> sender, std::function<void(const notification&)> told);
+
+  /// Tells what is queued now. Called when a child dies: what it said last counts.
+  void drain();
+  /// To the worker; never waits. False when it did not take it.
+  bool send(std::string_view word) noexcept;
+
+ private:
+  bool receive(notification&);
+
+  bool channel_;
+  std::optional<uid_t> sender_;
+  std::function<void(const notification&)> told_;
+  watched_fd socket_;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,50 @@
+// What a child writes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "process/watched_fd.hpp"
+
+namespace supervisor {
+
+/// Reads a child's pipe and hands it on line by line. A line longer than 16 KiB comes in parts.
+class line_reader {
+ public:
+  /// `partial`: no newline followed; the line goes on in the next call or was never ended.
+  using on_line = std::function<void(std::string_view line, bool partial)>;
+  static constexpr std::size_t longest = 16 * 1024;
+
+  /// `ended` is called once, from the loop, when no writer is left.
+  line_reader(boost::asio::any_io_executor, kernel::unique_fd, on_line,
+              std::function<void()> ended);
+
+  bool ended() const noexcept { return !pipe_; }
+  /// The deadline has passed: takes what is there, and ends.
+  void cut_off();
+
+ private:
+  void read();
+  bool read_some();  ///< false: nothing more for now, or the end
+  void take(std::string_view);
+  void end();
+
+  on_line on_line_;
+  std::function<void()> ended_;
+  std::string rest_;  ///< a line not yet ended
+  watched_fd pipe_;
+};
+
+/// The last 4 KiB of lines.
+class tail {
+ public:
+  static constexpr std::size_t size = 4 * 1024;
+  void append(std::string_view line, bool partial);
+  std::string take();
+
+ private:
+  std::string text_;
+};
+
+}  // namespace supervisor

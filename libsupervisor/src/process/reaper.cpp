@@ -1,0 +1,102 @@
+#include "process/reaper.hpp"
+
+#include <algorithm>
+#include <csignal>
+
+#include "kernel/descriptors.hpp"
+
+namespace supervisor {
+
+namespace {
+
+/// How soon a child is looked at again that the kernel cannot watch for us.
+constexpr auto look_again = std::chrono::milliseconds(50);
+
+time_point now() {
+  return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
+}
+
+}  // namespace
+
+reaper::reaper(boost::asio::any_io_executor executor, timer_queue& timers)
+    : timers_(timers), set_(executor, kernel::make_pidfd_set(), [this] { look(); }) {}
+
+reaper::~reaper() {
+  auto deadline = now() + std::chrono::seconds(1);
+  for (auto& [id, held] : entries_) {
+    int fd = held.process.pidfd();
+    if (held.killed) kernel::wait_readable(fd, deadline - now());
+    if (held.killed || held.dead) kernel::reap(fd);
+  }
+}
+
+reaper::key reaper::hold(held_process process, observer tell) {
+  auto id = ++last_;
+  int fd = process.pidfd();
+  entries_.emplace(id, entry{std::move(process), std::move(tell)});
+  // A child that is dead already is told by this, too: adding what is readable is an event.
+  if (kernel::add_pidfd(set_.get(), fd, id)) look_later(id);
+  return id;
+}
+
+boost::system::error_code reaper::signal(key id, int number) {
+  auto it = entries_.find(id);
+  if (it == entries_.end() || it->second.dead)
+    return boost::system::errc::make_error_code(boost::system::errc::no_such_process);
+  if (number == SIGKILL) it->second.killed = true;
+  return kernel::send_signal(it->second.process.pidfd(), number);
+}
+
+void reaper::bury(key id) {
+  auto it = entries_.find(id);
+  if (it == entries_.end() || !it->second.dead) return;
+  it->second.buried = true;
+  if (!it->second.telling) finish(id);
+}
+
+bool reaper::holds(pid_t pid) const noexcept {
+  return std::any_of(entries_.begin(), entries_.end(),
+                     [pid](auto& each) { return each.second.process.pid() == pid; });
+}
+
+void reaper::look() {
+  for (auto ids = kernel::take_pidfds(set_.get()); !ids.empty();
+       ids = kernel::take_pidfds(set_.get()))
+    for (auto id : ids) check(id);
+}
+
+void reaper::look_later(key id) {
+  timers_.call_at(now() + look_again, [this, id] {
+    auto it = entries_.find(id);
+    if (it == entries_.end() || it->second.dead) return;
+    check(id);
+    it = entries_.find(id);
+    if (it != entries_.end() && !it->second.dead) look_later(id);
+  });
+}
+
+void reaper::check(key id) {
+  auto it = entries_.find(id);
+  if (it == entries_.end() || it->second.dead) return;
+  auto& held = it->second;
+  auto status = kernel::peek_exit(held.process.pidfd());
+  if (!status) return;
+  held.dead = held.telling = true;
+  held.tell.died(*status);
+  held.telling = false;
+  // With the status lost nothing pins the number any more: it may be a stranger's by now.
+  if (status->how() != exit_status::kind::lost) kernel::kill_group(held.process.pid());
+  if (held.buried) finish(id);
+}
+
+void reaper::finish(key id) {
+  auto it = entries_.find(id);
+  int fd = it->second.process.pidfd();
+  auto last = kernel::reap(fd);
+  kernel::remove_pidfd(set_.get(), fd);
+  auto tell = std::move(it->second.tell.reaped);
+  entries_.erase(it);
+  tell(last.value_or(kernel::obituary{}));
+}
+
+}  // namespace supervisor

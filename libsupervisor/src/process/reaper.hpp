@@ -1,0 +1,59 @@
+// The one owner of all waiting.
+#pragma once
+
+#include <boost/system/error_code.hpp>
+#include <cstdint>
+#include <functional>
+#include <map>
+
+#include "kernel/pidfd.hpp"
+#include "process/held_process.hpp"
+#include "process/timer_queue.hpp"
+#include "process/watched_fd.hpp"
+
+namespace supervisor {
+
+/// Holds children from birth to burial. A death is told at once, while the zombie still pins its
+/// number; what is left of the process group is killed then; the zombie goes when its owner calls
+/// bury(). Never blocks: a traced child that is not reapable yet is told when its tracer lets go.
+class reaper {
+ public:
+  using key = std::uint64_t;  ///< 0 is none
+  struct observer {
+    std::function<void(exit_status)> died;
+    std::function<void(const kernel::obituary&)> reaped;
+  };
+
+  reaper(boost::asio::any_io_executor, timer_queue&);  ///< throws system_error
+  /// Reaps the dead, and for up to a second those that were sent KILL; leaves the others alone.
+  ~reaper();
+  reaper(const reaper&) = delete;
+
+  key hold(held_process, observer);
+  boost::system::error_code signal(key, int number);
+  /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
+  void bury(key);
+  bool holds(pid_t) const noexcept;
+
+ private:
+  struct entry {
+    held_process process;
+    observer tell;
+    bool dead = false;
+    bool telling = false;  ///< `died` runs
+    bool buried = false;   ///< bury() came meanwhile
+    bool killed = false;
+  };
+
+  void look();
+  void look_later(key);
+  void check(key);
+  void finish(key);
+
+  timer_queue& timers_;
+  watched_fd set_;  ///< of all their pidfds
+  std::map<key, entry> entries_;
+  key last_ = 0;
+};
+
+}  // namespace supervisor

@@ -1,0 +1,312 @@
+// The composition root: from main() to a policy on the real host.
+#include "supervisor/run.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+
+#include "control/log_sink.hpp"
+#include "control/server.hpp"
+#include "kernel/control_socket.hpp"
+#include "kernel/descriptors.hpp"
+#include "kernel/lock_file.hpp"
+#include "kernel/standard_descriptors.hpp"
+#include "process/kernel_host.hpp"
+#include "process/mold.hpp"
+#include "supervisor/errc.hpp"
+#include "supervisor/prefork.hpp"
+#include "worker/boot.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+
+/// system_error's words without Boost's "[system:13 at ...]".
+std::string words_of(const std::exception& error) {
+  std::string words = error.what();
+  return words.substr(0, words.find(" [system:"));
+}
+
+/// Why a master did not start: what to say, and the exit code that the command line documents.
+struct start_failure : std::runtime_error {
+  start_failure(int c, const std::string& message) : std::runtime_error(message), code(c) {}
+  int code;
+};
+
+/// From a failure before anything was started. Throws it where it is no mistake of the user's.
+start_failure explain(const std::exception_ptr& failure) {
+  namespace errc = boost::system::errc;
+  try {
+    std::rethrow_exception(failure);
+  } catch (const start_failure& known) {
+    return known;
+  } catch (const boost::system::system_error& error) {
+    auto words = words_of(error);
+    if (error.code() == errc::address_in_use)
+      return {exit_code::conflict, words + "; choose another address, or end who listens there"};
+    if (error.code() == errc::permission_denied || error.code() == errc::operation_not_permitted)
+      return {exit_code::denied, words + "; choose another place, or run as a user who may"};
+    if (error.code() == errc::address_not_available)
+      return {exit_code::usage, words + "; this machine's addresses are told by: ip address"};
+    return {exit_code::usage, words};
+  } catch (const std::invalid_argument& error) {
+    return {exit_code::usage, error.what()};
+  } catch (const std::exception& error) {
+    return {exit_code::failed, error.what()};
+  } catch (...) {
+    return {exit_code::failed, "an exception of unknown type"};
+  }
+}
+
+/// The program file as it is now; after an upgrade on disk the link says "(deleted)".
+std::string own_program() {
+  std::error_code error;
+  auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::string("/proc/self/exe") : path.string();
+}
+
+/// Where log lines go: stderr, or a file that is opened anew on USR1.
+class log_output {
+ public:
+  explicit log_output(std::string path) : path_(std::move(path)) {
+    if (!path_.empty()) file_ = kernel::open_output_file(path_);
+  }
+  bool write(std::string_view line) noexcept {
+    return kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
+  }
+  /// A path that cannot be opened now leaves the log where it is.
+  void reopen() {
+    if (path_.empty()) return;
+    try {
+      file_ = kernel::open_output_file(path_);
+    } catch (const boost::system::system_error& error) {
+      write(fmt::format("cannot reopen the log: {}\n", words_of(error)));
+    }
+  }
+
+ private:
+  std::string path_;
+  kernel::unique_fd file_;
+};
+
+std::pair<pid_t, uid_t> identify(control_server::socket& client) {
+  auto peer = kernel::peer_of(client.native_handle());
+  return {peer.pid, peer.uid};
+}
+
+/// Everything of a master, in the order in which it is made; taken down in reverse.
+class master {
+ public:
+  master(int argc, char** argv, run_options options, bool functions);
+  int run(const policy& decide);
+
+ private:
+  void take_control();
+  void take_pidfile();
+  void make_host(bool functions);
+  void serve_control();
+  asio::awaitable<void> live(const policy& decide);
+  int tell(const std::exception_ptr& failure);
+
+  const run_options options_;
+  const std::vector<std::string> arguments_;
+  asio::io_context context_{1};
+  log_output output_;
+  journal journal_;
+  log_sink sink_;
+  std::vector<std::shared_ptr<void>> subscriptions_;
+  std::vector<control_server::socket> last_words_;  ///< to clients that wait until all is gone
+  std::optional<kernel::control_socket> control_;
+  std::optional<kernel::lock_file> pidfile_;
+  std::unique_ptr<host> host_;
+  std::optional<::supervisor::supervisor> self_;
+  std::optional<control_server> server_;
+  int code_ = exit_code::failed;
+};
+
+master::master(int argc, char** argv, run_options options, bool functions)
+    : options_(std::move(options)),
+      arguments_(argv, argv + argc),
+      output_(options_.log.file),
+      journal_([] {
+        return std::pair<time_point, wall_time>(std::chrono::steady_clock::now(),
+                                                std::chrono::system_clock::now());
+      }),
+      sink_(options_.log, [this](std::string_view line) { return output_.write(line); }) {
+  // Before the log, so that the line about USR1 is the new file's first.
+  subscriptions_.push_back(journal_.subscribe([this](const event& e) {
+    if (e.kind == event_kind::signal_received && e.number == SIGUSR1) output_.reopen();
+  }));
+  subscriptions_.push_back(journal_.subscribe([this](const event& e) { sink_.write(e); }));
+  take_control();
+  take_pidfile();
+  make_host(functions);
+  self_.emplace(*host_, journal_, options_.name);
+  serve_control();
+}
+
+void master::take_control() {
+  if (options_.control.empty()) return;
+  try {
+    control_.emplace(options_.control, ::getpid());
+  } catch (const kernel::already_locked& other) {
+    throw start_failure(
+        exit_code::conflict,
+        fmt::format("another master (pid {}) is running under the name {}; use --name or stop it: "
+                    "prefork stop --name {}",
+                    other.holder(), options_.name, options_.name));
+  } catch (const boost::system::system_error& error) {
+    bool denied = error.code() == boost::system::errc::permission_denied;
+    throw start_failure(denied ? exit_code::denied : exit_code::usage,
+                        fmt::format("control socket: {}; set XDG_RUNTIME_DIR or choose a path "
+                                    "with --control",
+                                    words_of(error)));
+  }
+}
+
+void master::take_pidfile() {
+  if (options_.pidfile.empty()) return;
+  try {
+    pidfile_.emplace(options_.pidfile, ::getpid());
+  } catch (const kernel::already_locked& other) {
+    throw start_failure(exit_code::conflict, fmt::format("pidfile {}: {} has it and is running",
+                                                         options_.pidfile, other.holder()));
+  } catch (const boost::system::system_error& error) {
+    bool denied = error.code() == boost::system::errc::permission_denied;
+    throw start_failure(denied ? exit_code::denied : exit_code::usage,
+                        fmt::format("pidfile: {}; choose a path with --pidfile", words_of(error)));
+  }
+}
+
+void master::make_host(bool functions) {
+  kernel_host_options how;
+  if (functions) how.program = own_program();
+  how.arguments = arguments_;
+  how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
+    sink_.output_line(key.pool, slot, is_stderr, line);
+  };
+  host_ = make_kernel_host(context_, journal_, std::move(how));
+}
+
+void master::serve_control() {
+  if (!control_) return;
+  asio::local::stream_protocol::acceptor acceptor(context_, asio::local::stream_protocol(),
+                                                  control_->release());
+  control_server::options about;
+  about.version = SUPERVISOR_VERSION;
+  about.pid = about.main_pid = ::getpid();
+  about.owner = ::geteuid();
+  about.identify = identify;
+  server_.emplace(*host_, *self_, std::move(acceptor), std::move(about));
+}
+
+/// Tells why the policy failed; returns the exit code.
+int master::tell(const std::exception_ptr& failure) {
+  auto why = explain(failure);
+  bool started = !self_->pools().empty();
+  if (!started) fmt::print(stderr, "{}: {}\n", options_.name, why.what());
+  if (started || !options_.log.file.empty()) {
+    event stopping(event_kind::supervisor_stopping);
+    stopping.text = fmt::format("the policy failed: {}", why.what());
+    journal_.record(std::move(stopping));
+  }
+  return started ? exit_code::failed : why.code;
+}
+
+asio::awaitable<void> master::live(const policy& decide) {
+  std::exception_ptr failure;
+  try {
+    code_ = co_await decide(*self_);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) code_ = tell(failure);
+  co_await self_->stop_all();
+
+  event stopped(event_kind::supervisor_stopped);
+  stopped.count = code_;
+  journal_.record(std::move(stopped));
+  if (server_) last_words_ = co_await server_->finish(code_);
+}
+
+int master::run(const policy& decide) {
+  event started(event_kind::supervisor_started);
+  started.text = fmt::format("{} (libsupervisor {})", options_.name, SUPERVISOR_VERSION);
+  journal_.record(std::move(started));
+
+  std::exception_ptr failure;
+  auto done = [this, &failure](std::exception_ptr error) {
+    failure = std::move(error);
+    context_.stop();
+  };
+  asio::co_spawn(context_, live(decide), std::move(done));
+  while (!context_.stopped()) {
+    try {
+      context_.run();
+    } catch (const std::exception& error) {
+      // Nobody's coroutine: what is running is left in order, by the ladder.
+      self_->note(fmt::format("stopping, because a handler failed: {}", error.what()));
+      self_->request_stop();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  return code_;
+}
+
+}  // namespace
+
+std::string default_control_path(std::string_view name) {
+  const char* directory = std::getenv("XDG_RUNTIME_DIR");
+  bool given = directory && *directory == '/';
+  return fmt::format("{}/prefork/{}.sock", given ? directory : "/run", name);
+}
+
+std::optional<int> mold_role(int argc, char** argv, std::span<const worker_function> functions) {
+  auto socket = take_mold_socket();
+  if (!socket) return std::nullopt;
+  return run_mold(argc, argv, std::move(socket), functions, run_worker);
+}
+
+int run(int argc, char** argv, const policy& decide, std::vector<worker_function> functions,
+        run_options options) {
+  auto as_mold = mold_role(argc, argv, functions);
+  if (as_mold) return *as_mold;
+
+  if (options.name.empty())
+    options.name = argc > 0 ? std::filesystem::path(argv[0]).filename().string() : "supervisor";
+  auto name = options.name;
+  kernel::fill_standard_descriptors();
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error code, not the end of us
+  try {
+    master self(argc, argv, std::move(options), !functions.empty());
+    return self.run(decide);
+  } catch (...) {
+    auto why = explain(std::current_exception());
+    fmt::print(stderr, "{}: {}\n", name, why.what());
+    return why.code;
+  }
+}
+
+int main(int argc, char** argv, worker_function serve, prefork_options options, run_options how) {
+  if (options.listeners.empty())
+    options.listeners.push_back(listener_spec::parse("127.0.0.1:8080"));
+  auto decide = [name = serve.name, options = std::move(options)](supervisor& self) {
+    return prefork(self, name, spec(name), options);
+  };
+  std::vector<worker_function> functions;
+  functions.push_back(std::move(serve));
+  return run(argc, argv, decide, std::move(functions), std::move(how));
+}
+
+}  // namespace supervisor

@@ -1,0 +1,184 @@
+// A worker's life beside the user's function: signals, the supervisor's words, the end.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+
+#include "kernel/channel.hpp"
+#include "kernel/sockets.hpp"
+#include "supervisor/supervisor.hpp"
+#include "worker/impl.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+namespace {
+
+constexpr int software_error = 70;  // EX_SOFTWARE
+
+void complain(const char* who, const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "%s: %s\n", who, e.what());
+  } catch (...) {
+    std::fprintf(stderr, "%s: an exception that is no std::exception\n", who);
+  }
+}
+
+}  // namespace
+
+worker::impl::impl(asio::io_context& c, worker_boot b)
+    : context(c),
+      boot(std::move(b)),
+      activity(boot.activity),
+      channel(c),
+      told_to_stop(c.get_executor()),
+      tasks(c.get_executor(), [](std::exception_ptr error) { complain("worker task", error); }),
+      relief_timer(c),
+      feed(kernel_signals(c.get_executor())),
+      dispatcher(c.get_executor(), *feed) {
+  if (!activity) {
+    own_activity = std::make_unique<kernel::activity>();
+    activity = own_activity.get();
+  }
+}
+
+void worker::impl::drain() {
+  if (std::exchange(draining, true)) return;
+  say(kernel::word::stopping);
+  told_to_stop.notify();
+  for (auto& listener : listeners) listener->wake();
+  relief_timer.cancel();
+}
+
+void worker::impl::leave_now() {
+  leaving_now = true;
+  drain();
+  tasks.cancel();
+}
+
+void worker::impl::say(std::string_view word) {
+  if (!channel.is_open()) return;
+  unsent.emplace_back(word);
+  if (unsent.size() == 1) send_unsent();
+}
+
+void worker::impl::send_unsent() {
+  while (!unsent.empty()) {
+    const int error =
+        kernel::send_packet(channel.native_handle(), unsent.front(), {}, MSG_DONTWAIT);
+    if (error == EAGAIN) {
+      channel.async_wait(asio::posix::stream_descriptor::wait_write,
+                         [this](boost::system::error_code failed) {
+                           if (!failed) send_unsent();
+                         });
+      return;
+    }
+    unsent.pop_front();  // any other error: the supervisor is gone, which reading tells
+  }
+}
+
+void worker::impl::listen_to_supervisor() {
+  channel.async_wait(asio::posix::stream_descriptor::wait_read,
+                     [this](boost::system::error_code failed) {
+                       if (!failed) obey();
+                     });
+}
+
+void worker::impl::obey() {
+  kernel::packet p;
+  for (;;) {
+    const auto got = kernel::receive_packet(channel.native_handle(), p, MSG_DONTWAIT);
+    if (got == kernel::received::nothing) return listen_to_supervisor();
+    if (got == kernel::received::end) return leave_now();
+    if (p.data == kernel::word::ping) say(kernel::word::alive);
+    if (p.data == kernel::word::poke)
+      for (auto& listener : listeners) listener->wake();
+  }
+}
+
+void worker::impl::catch_signals() {
+  // INT comes from a terminal and is the supervisor's to answer; USR1 (reopen logs) is passed on to
+  // every worker, also to one that has nothing to reopen.
+  ::signal(SIGINT, SIG_IGN);
+  ::signal(SIGUSR1, SIG_IGN);
+  auto on_term = [this](signal_event) -> asio::awaitable<void> {
+    drain();
+    co_return;
+  };
+  auto on_quit = [this](signal_event) -> asio::awaitable<void> {
+    leave_now();
+    co_return;
+  };
+  handlers.push_back(dispatcher.on(SIGTERM, on_term));
+  handlers.push_back(dispatcher.on(SIGQUIT, on_quit));
+}
+
+namespace {
+
+asio::awaitable<void> serve(worker& self, worker::impl& own, const worker_function& function,
+                            int& code) {
+  try {
+    co_await function.serve(self);
+  } catch (...) {
+    if (!own.leaving_now) {
+      complain("worker function", std::current_exception());
+      code = software_error;
+      own.leave_now();
+    }
+  }
+  own.drain();
+}
+
+asio::awaitable<void> live(worker& self, worker::impl& own, const worker_function& function,
+                           int& code) {
+  own.tasks.spawn(serve(self, own, function, code));
+  co_await own.tasks.join();
+  co_await own.dispatcher.close();
+}
+
+void run_loop(asio::io_context& context) {
+  try {
+    context.run();
+  } catch (...) {
+    // The process ends here: coroutines that are suspended refer to what unwinding would destroy.
+    complain("worker", std::current_exception());
+    std::fflush(nullptr);
+    _exit(software_error);
+  }
+}
+
+}  // namespace
+
+int run_worker(worker_boot boot, const worker_function& function) {
+  int code = 0;
+  try {
+    asio::io_context context(1);
+    auto made = std::make_unique<worker::impl>(context, std::move(boot));
+    auto& own = *made;
+    worker self(std::move(made));
+    own.catch_signals();
+    if (own.boot.channel) {
+      own.channel.assign(own.boot.channel.release());
+      own.listen_to_supervisor();
+    }
+    auto ended = [&context](std::exception_ptr error) {
+      context.stop();
+      if (error) std::rethrow_exception(error);
+    };
+    asio::co_spawn(context, live(self, own, function, code), ended);
+    run_loop(context);
+  } catch (...) {
+    complain("worker", std::current_exception());
+    return software_error;
+  }
+  return code;
+}
+
+}  // namespace supervisor

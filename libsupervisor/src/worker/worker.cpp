@@ -1,0 +1,87 @@
+#include "supervisor/worker.hpp"
+
+#include <algorithm>
+#include <boost/asio/use_awaitable.hpp>
+#include <stdexcept>
+
+#include "kernel/channel.hpp"
+#include "worker/impl.hpp"
+
+namespace asio = boost::asio;
+
+namespace supervisor {
+
+worker::worker(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
+worker::~worker() = default;
+
+unsigned worker::slot() const noexcept { return impl_->boot.slot; }
+std::uint64_t worker::generation() const noexcept { return impl_->boot.generation; }
+const std::string& worker::pool() const noexcept { return impl_->boot.pool; }
+asio::any_io_executor worker::executor() noexcept { return impl_->context.get_executor(); }
+bool worker::draining() const noexcept { return impl_->draining; }
+signal_dispatcher& worker::signals() noexcept { return impl_->dispatcher; }
+void worker::ready() { impl_->say(kernel::word::ready); }
+
+void worker::status(std::string_view text) {
+  std::string line(text);
+  std::ranges::replace(line, '\n', ' ');
+  impl_->say(std::string(kernel::word::status) + line);
+}
+
+worker::listener::listener(std::shared_ptr<state> s) : state_(std::move(s)) {}
+const std::string& worker::listener::name() const noexcept { return state_->name; }
+
+class worker::listener worker::listener(std::string_view name) {
+  using state = listener::state;
+  for (auto& known : impl_->listeners)
+    if (known->name == name) return (class listener)(known);
+  std::string there;
+  for (auto& [known, fd] : impl_->boot.listeners) {
+    if (known == name) {
+      impl_->listeners.push_back(std::make_shared<state>(impl_->context, known, fd));
+      return (class listener)(impl_->listeners.back());
+    }
+    there += (there.empty() ? "" : ", ") + known;
+  }
+  throw std::invalid_argument("no listener '" + std::string(name) + "'; " +
+                              (there.empty() ? "this worker has none" : "there is " + there));
+}
+
+namespace {
+
+asio::awaitable<void> run_then(asio::awaitable<void> task, asio::steady_timer& relief) {
+  struct at_end {
+    asio::steady_timer& timer;
+    ~at_end() { timer.cancel(); }
+  } guard{relief};
+  co_await std::move(task);
+}
+
+}  // namespace
+
+void worker::spawn(asio::awaitable<void> task) {
+  impl_->tasks.spawn(run_then(std::move(task), impl_->relief_timer));
+}
+
+asio::awaitable<void> worker::stopping() {
+  while (!impl_->draining) co_await impl_->told_to_stop.wait();
+}
+
+worker::request::request(worker& w) noexcept : worker_(*w.impl_) {
+  auto& cell = *worker_.activity;
+  cell.requests.store(cell.requests.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  // Sequentially consistent with the supervisor's `clear watched, then look at in_flight`: one of
+  // the two sees the other.
+  cell.in_flight.fetch_add(1);
+  if (cell.watched.load() == 0) {
+    cell.watched.store(1);
+    worker_.say(kernel::word::busy);
+  }
+}
+worker::request::~request() { worker_.activity->in_flight.fetch_sub(1); }
+
+std::uint64_t worker::requests() const noexcept {
+  return impl_->activity->requests.load(std::memory_order_relaxed);
+}
+
+}  // namespace supervisor

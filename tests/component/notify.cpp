@@ -1,0 +1,146 @@
+// sd_notify: who may say what, and that nothing said is lost.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <boost/test/unit_test.hpp>
+#include <cstddef>
+#include <cstring>
+
+#include "kernel/descriptors.hpp"
+#include "process/notify.hpp"
+#include "support/kernel_world.hpp"
+
+using supervisor::notification;
+namespace kernel = supervisor::kernel;
+
+namespace {
+
+struct fixture : test::kernel_world {
+  std::vector<notification> heard;
+
+  supervisor::notify_server serve(kernel::unique_fd socket, std::optional<uid_t> sender = {}) {
+    return {context.get_executor(), std::move(socket), sender,
+            [this](auto& said) { heard.push_back(said); }};
+  }
+};
+
+/// Sends to an address as NOTIFY_SOCKET spells it, perhaps with a descriptor.
+void send_to(const std::string& name, std::string text, int descriptor = -1) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, name.data() + 1, name.size() - 1);
+  iovec part{text.data(), text.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    auto* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  }
+  kernel::unique_fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (::sendmsg(socket.get(), &message, 0) < 0) ::_exit(9);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(notify)
+
+BOOST_AUTO_TEST_CASE(words_are_lines_and_unknown_ones_are_passed_over) {
+  notification said;
+  BOOST_TEST(said.empty());
+  said.add("X_OTHER=1\nREADY=1\nSTATUS=serving = well\nREADYX=1\n\n");
+  BOOST_TEST(said.ready);
+  BOOST_TEST(!said.stopping);
+  BOOST_TEST(said.status.value() == "serving = well");
+  notification none;
+  none.add("READY=0\nXREADY=1\nMAINPID=1\nWATCHDOG=1");
+  BOOST_TEST(none.empty());
+  none.add("STOPPING=1");
+  BOOST_TEST(none.stopping);
+}
+
+BOOST_FIXTURE_TEST_CASE(child_tells_of_itself, fixture) {
+  auto id = launch(script({"notify", "STATUS=warming up", "notify", "READY=1\nSTATUS=serving",
+                           "notify", "STOPPING=1", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return view(id).stopping; }));
+  BOOST_TEST(view(id).ready);
+  BOOST_TEST(view(id).status == "serving");
+  BOOST_TEST(changes >= 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(ready_of_one_that_leaves_at_once_is_not_lost, fixture) {
+  for (int i = 0; i < 300; ++i) {
+    auto id = launch(script({"notify", "READY=1", "exit", "0"}));
+    BOOST_REQUIRE(run_until([&] { return view(id).exited.has_value(); }));
+    BOOST_REQUIRE(view(id).ready);
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(stranger_is_not_heard, fixture) {
+  if (::geteuid() != 0) {
+    BOOST_TEST_MESSAGE("skipped: not root");
+    return;
+  }
+  auto [socket, name] = kernel::make_notify_socket();
+  auto server = serve(std::move(socket), 1001);
+  for (uid_t uid : {1000u, 1001u, 0u}) {
+    pid_t sender = ::fork();
+    if (sender == 0) {
+      if (uid && ::setuid(uid) < 0) ::_exit(8);
+      send_to(name, "STATUS=" + std::to_string(uid));
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(sender, &status, 0);
+    BOOST_TEST(status == 0);
+    server.drain();
+  }
+  BOOST_REQUIRE(heard.size() == 2u);
+  BOOST_TEST(heard[0].status.value() == "1001");
+  BOOST_TEST(heard[1].status.value() == "0");
+}
+
+BOOST_FIXTURE_TEST_CASE(barrier_is_answered_by_closing_its_descriptor, fixture) {
+  auto [socket, name] = kernel::make_notify_socket();
+  auto server = serve(std::move(socket));
+  auto pipe = kernel::make_output_pipe();
+  send_to(name, "BARRIER=1", pipe.theirs.get());
+  pipe.theirs.reset();
+  char byte;
+  BOOST_TEST(::read(pipe.ours.get(), &byte, 1) < 0);  // still held
+  server.drain();
+  BOOST_TEST(::read(pipe.ours.get(), &byte, 1) == 0);  // end of file
+}
+
+BOOST_FIXTURE_TEST_CASE(channel_goes_both_ways_and_ends, fixture) {
+  auto pair = kernel::make_channel();
+  supervisor::notify_server server(context.get_executor(), std::move(pair.ours),
+                                   [this](auto& said) { heard.push_back(said); });
+  BOOST_TEST(server.send("X_PING=1"));
+  char text[64];
+  BOOST_TEST(::recv(pair.theirs.get(), text, sizeof text, 0) == 8);
+  BOOST_TEST(::send(pair.theirs.get(), "X_ALIVE=1", 9, 0) == 9);
+  BOOST_REQUIRE(run_until([&] { return !heard.empty(); }));
+  BOOST_TEST(heard[0].alive);
+  // A worker that does not read stalls nobody.
+  int sent = 0;
+  while (server.send("X_POKE=1")) BOOST_REQUIRE(++sent < 100000);
+  BOOST_TEST(::send(pair.theirs.get(), "READY=1", 7, 0) == 7);
+  pair.theirs.reset();
+  BOOST_REQUIRE(run_until([&] { return heard.size() == 2; }));
+  BOOST_TEST(heard[1].ready);
+  context.restart();
+  context.poll();
+  BOOST_TEST(!server.send("X_POKE=1"));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

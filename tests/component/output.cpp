@@ -1,0 +1,118 @@
+// What children write: line by line, bounded, without stalling anybody.
+#include <fcntl.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include "kernel/descriptors.hpp"
+#include "process/output.hpp"
+#include "support/kernel_world.hpp"
+
+namespace kernel = supervisor::kernel;
+
+namespace {
+
+struct fixture : test::kernel_world {
+  using line = std::pair<std::string, bool>;
+
+  /// Everything a reader makes of `text`.
+  std::vector<line> read(const std::string& text) {
+    auto pipe = kernel::make_output_pipe();
+    std::vector<line> all;
+    bool ended = false;
+    supervisor::line_reader reader(
+        context.get_executor(), std::move(pipe.ours),
+        [&](std::string_view line, bool partial) { all.emplace_back(line, partial); },
+        [&] { ended = true; });
+    for (std::string_view rest = text; !rest.empty();) {
+      auto size = ::write(pipe.theirs.get(), rest.data(), std::min<std::size_t>(rest.size(), 4096));
+      BOOST_REQUIRE(size > 0);
+      rest.remove_prefix(static_cast<std::size_t>(size));
+      context.restart();
+      context.poll();
+    }
+    pipe.theirs.reset();
+    BOOST_REQUIRE(run_until([&] { return ended; }));
+    BOOST_TEST(reader.ended());
+    return all;
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(output)
+
+BOOST_FIXTURE_TEST_CASE(text_comes_in_lines, fixture) {
+  BOOST_CHECK((read("one\n\ntwo\nrest") ==
+               std::vector<line>{{"one", false}, {"", false}, {"two", false}, {"rest", true}}));
+  BOOST_CHECK(read("").empty());
+  BOOST_CHECK((read("one\n") == std::vector<line>{{"one", false}}));
+}
+
+BOOST_FIXTURE_TEST_CASE(line_without_end_is_cut_into_parts, fixture) {
+  constexpr auto longest = supervisor::line_reader::longest;
+  auto all = read(std::string(2 * longest + 5, 'x') + "\nnext\n");
+  BOOST_REQUIRE(all.size() == 4u);
+  BOOST_TEST(all[0].first.size() == longest);
+  BOOST_TEST(all[0].second);
+  BOOST_TEST(all[1].first.size() == longest);
+  BOOST_TEST(all[2].first == "xxxxx");
+  BOOST_TEST(!all[2].second);
+  BOOST_TEST(all[3].first == "next");
+  // One of exactly that length is whole.
+  all = read(std::string(longest, 'y') + "\n");
+  BOOST_REQUIRE(all.size() == 1u);
+  BOOST_TEST(!all[0].second);
+}
+
+BOOST_AUTO_TEST_CASE(tail_keeps_the_last_lines) {
+  supervisor::tail tail;
+  for (int i = 0; i < 10000; ++i) tail.append("line " + std::to_string(i), false);
+  tail.append("unfinished", true);
+  auto text = tail.take();
+  BOOST_TEST(text.size() <= supervisor::tail::size);
+  BOOST_TEST(text.size() > supervisor::tail::size / 2);
+  BOOST_TEST(text.ends_with("line 9999\nunfinished"));
+}
+
+BOOST_FIXTURE_TEST_CASE(flood_does_not_keep_the_loop, fixture) {
+  auto id = launch(script({"flood", "30000000", "exit", "0"}));
+  unsigned ticks = 0;
+  std::function<void()> tick = [&] {
+    ++ticks;
+    if (!reported(id)) host->call_at(host->now(), tick);
+  };
+  tick();
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_TEST(output(id).size() == 30000000u / 1024 + 1);
+  BOOST_TEST(report(id).last_output.size() > 3000u);
+  BOOST_TEST(ticks > 100u);
+}
+
+BOOST_FIXTURE_TEST_CASE(last_words_are_in_the_report, fixture) {
+  auto id = launch(script({"print", "whole", "error", "wrong", "partial", "half", "raise", "11"}));
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_TEST(said(id, "whole"));
+  BOOST_TEST(said(id, "! wrong"));
+  BOOST_TEST(said(id, "half"));
+  auto& text = report(id).last_output;
+  BOOST_TEST(text.find("whole\n") != text.npos);
+  BOOST_TEST(text.find("wrong\n") != text.npos);
+  BOOST_TEST(text.find("half") != text.npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(writing_to_a_full_pipe_does_not_wait, test::leftovers) {
+  auto pipe = kernel::make_output_pipe();
+  const std::string line(1000, 'x');
+  unsigned written = 0;
+  while (kernel::write_now(pipe.theirs.get(), line)) BOOST_REQUIRE(++written < 1000);
+  BOOST_TEST(written > 10u);
+  char buffer[8192];
+  for (int i = 0; i < 2; ++i) BOOST_REQUIRE(::read(pipe.ours.get(), buffer, sizeof buffer) > 0);
+  BOOST_TEST(kernel::write_now(pipe.theirs.get(), line));
+  pipe.ours.reset();
+  auto before = std::signal(SIGPIPE, SIG_IGN);
+  BOOST_TEST(!kernel::write_now(pipe.theirs.get(), line));
+  std::signal(SIGPIPE, before);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

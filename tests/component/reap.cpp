@@ -1,0 +1,239 @@
+// Deaths: told at once, as they were, whatever else is wrong.
+#include <sched.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <boost/test/unit_test.hpp>
+
+#include "kernel/descriptors.hpp"
+#include "process/reaper.hpp"
+#include "support/kernel_world.hpp"
+
+using supervisor::exit_status;
+namespace kernel = supervisor::kernel;
+
+namespace {
+
+using fixture = test::kernel_world;
+
+/// A pid that the child printed as "WORD PID".
+pid_t printed_pid(test::kernel_world& world, supervisor::child_id id, const std::string& word) {
+  for (auto& line : world.output(id))
+    if (line.starts_with(word + ' ')) return std::stoi(line.substr(word.size() + 1));
+  return 0;
+}
+
+/// Another process, ended and reaped with its scope.
+class helper {
+ public:
+  template <typename Body>
+  explicit helper(Body body) : pid_(::fork()) {
+    if (pid_ == 0) {
+      body();
+      ::_exit(0);
+    }
+  }
+  helper(const helper&) = delete;
+  ~helper() {
+    auto fd = kernel::open_pidfd(pid_);
+    kernel::send_signal(fd.get(), SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  pid_t pid_;
+};
+
+/// Whether a process that is not our child ends; who inherited it reaps it, or not.
+bool ends(pid_t pid) {
+  kernel::unique_fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  return !fd || kernel::wait_readable(fd.get(), std::chrono::seconds(20));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(reap)
+
+BOOST_FIXTURE_TEST_CASE(exit_nine_is_not_sigkill, fixture) {
+  BOOST_CHECK(run(script({"exit", "9"})).status == exit_status::exited(9));
+  BOOST_CHECK(run(script({"raise", "9"})).status == exit_status::signalled(9));
+  BOOST_CHECK(run(script({"exit", "0"})).status.success());
+}
+
+BOOST_FIXTURE_TEST_CASE(report_is_complete, fixture) {
+  auto id = launch(script({"print", "last words", "exit", "5"}));
+  BOOST_REQUIRE(run_until([&] { return view(id).exited.has_value(); }));
+  BOOST_CHECK(*view(id).exited == exit_status::exited(5));
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_TEST(report(id).pid == view(id).pid);
+  BOOST_CHECK(!report(id).launch);
+  BOOST_CHECK(report(id).uptime > supervisor::duration{});
+  BOOST_TEST(report(id).max_rss_kib > 0);
+  BOOST_TEST(report(id).last_output == "last words\n");
+}
+
+BOOST_FIXTURE_TEST_CASE(many_deaths_at_once_are_all_told, fixture) {
+  std::vector<supervisor::child_id> ids;
+  for (int i = 0; i < 100; ++i) ids.push_back(launch(script({"sleep"})));
+  for (auto id : ids) BOOST_CHECK(!host->signal(id, SIGKILL));
+  BOOST_REQUIRE(run_until([&] { return reports.size() == ids.size(); }));
+  for (auto id : ids) BOOST_CHECK(report(id).status == exit_status::signalled(SIGKILL));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_left_of_the_group_is_killed, fixture) {
+  auto id = launch(script({"daughter", "exit", "0"}));
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  auto daughter = printed_pid(*this, id, "left");
+  BOOST_REQUIRE(daughter > 0);
+  BOOST_TEST(ends(daughter));
+}
+
+BOOST_FIXTURE_TEST_CASE(runaway_that_holds_stdout_delays_nothing_beyond_the_deadline, fixture) {
+  auto id = launch(script({"runaway", "print", "bye", "exit", "3"}));
+  BOOST_REQUIRE(run_until([&] { return view(id).exited.has_value(); }));
+  BOOST_CHECK(!reported(id));  // the death is told before the last output is collected
+  auto died = host->now();
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_CHECK(host->now() - died < std::chrono::seconds(10));
+  BOOST_TEST(said(id, "bye"));
+  BOOST_CHECK(report(id).status == exit_status::exited(3));
+  auto runaway = printed_pid(*this, id, "left");
+  BOOST_REQUIRE(runaway > 0);
+  // A session of its own is beyond the group's signal.
+  auto fd = kernel::open_pidfd(runaway);
+  BOOST_CHECK(!kernel::send_signal(fd.get(), SIGKILL));
+}
+
+BOOST_FIXTURE_TEST_CASE(traced_child_does_not_stall_the_loop, fixture) {
+  auto id = launch(script({"print", "up", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return said(id, "up"); }));
+  auto to_tracer = kernel::make_channel();
+  auto pid = view(id).pid;
+  char byte = 0;
+  {
+    helper tracer([&, fd = to_tracer.theirs.get()] {
+      bool seized = ::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0;
+      char answer = seized ? 's' : 'n';
+      if (::write(fd, &answer, 1) != 1) ::_exit(1);
+      siginfo_t info{};
+      // The death is the tracer's first; it keeps it until told.
+      ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT | __WALL);
+      if (::write(fd, "d", 1) != 1) ::_exit(1);
+      if (::read(fd, &answer, 1) != 1) ::_exit(1);
+      ::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | __WALL);
+      ::pause();
+    });
+    auto heard = [&] { return ::read(to_tracer.ours.get(), &byte, 1) == 1; };
+    auto tick = [&] {
+      bool ticked = false;
+      host->call_at(host->now() + std::chrono::milliseconds(1), [&] { ticked = true; });
+      return run_until([&] { return ticked; });
+    };
+    while (!heard()) BOOST_REQUIRE(tick());
+    BOOST_REQUIRE(byte == 's');
+    BOOST_CHECK(!host->signal(id, SIGKILL));
+    while (!heard()) BOOST_REQUIRE(tick());
+    for (int i = 0; i < 20; ++i) BOOST_REQUIRE(tick());
+    BOOST_CHECK(!view(id).exited);
+    BOOST_REQUIRE(::write(to_tracer.ours.get(), "l", 1) == 1);
+    BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  }
+  BOOST_CHECK(report(id).status == exit_status::signalled(SIGKILL));
+}
+
+BOOST_FIXTURE_TEST_CASE(status_taken_by_somebody_else_is_lost_and_nothing_more, fixture) {
+  auto id = launch(script({"exit", "7"}));
+  // A program that waits for any child of its own.
+  BOOST_REQUIRE(::waitpid(-1, nullptr, 0) == view(id).pid);
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_CHECK(view(id).exited->how() == exit_status::kind::lost);
+  BOOST_CHECK(report(id).status == exit_status::lost());
+  BOOST_CHECK(run(script({"exit", "7"})).status == exit_status::exited(7));
+}
+
+BOOST_FIXTURE_TEST_CASE(ignored_sigchld_loses_the_status_only, fixture) {
+  auto before = std::signal(SIGCHLD, SIG_IGN);
+  auto id = launch(script({"exit", "7"}));
+  bool told = run_until([&] { return reported(id); });
+  std::signal(SIGCHLD, before);
+  BOOST_REQUIRE(told);
+  BOOST_CHECK(report(id).status == exit_status::lost());
+}
+
+BOOST_FIXTURE_TEST_CASE(number_used_again_is_never_signalled, fixture) {
+  auto id = launch(script({"print", "up", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return said(id, "up"); }));
+  auto pid = view(id).pid;
+  // Its death is not seen yet - the loop stands still - when the number goes to a stranger.
+  BOOST_CHECK(!host->signal(id, SIGKILL));
+  BOOST_REQUIRE(::waitpid(pid, nullptr, 0) == pid);
+  struct {
+    std::uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+        set_tid_size;
+  } arguments{};
+  arguments.exit_signal = SIGCHLD;
+  arguments.set_tid = reinterpret_cast<std::uint64_t>(&pid);
+  arguments.set_tid_size = 1;
+  auto stranger = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+  if (stranger == 0) {
+    ::setpgid(0, 0);
+    for (;;) ::pause();
+  }
+  if (stranger < 0) {
+    BOOST_TEST_MESSAGE("skipped: clone3 with set_tid is not permitted");
+    return;
+  }
+  BOOST_TEST(stranger == pid);
+  ::setpgid(stranger, stranger);
+  BOOST_CHECK(host->signal(id, SIGTERM));
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_CHECK(report(id).status == exit_status::lost());
+  host->forget(id);
+  launched.clear();
+  context.restart();
+  context.poll();
+  siginfo_t info{};
+  BOOST_TEST(::waitid(P_PID, static_cast<id_t>(stranger), &info, WEXITED | WNOHANG | WNOWAIT) == 0);
+  BOOST_TEST(info.si_pid == 0);  // it lives
+  auto fd = kernel::open_pidfd(stranger);
+  kernel::send_signal(fd.get(), SIGKILL);
+  ::waitpid(stranger, nullptr, 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(idle_host_has_no_timer, fixture) {
+  auto id = launch(script({"print", "up", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return said(id, "up"); }));
+  context.restart();
+  context.poll();
+  // Nothing is due however long one waits: were a timer armed, this would run it.
+  BOOST_TEST(context.run_for(std::chrono::milliseconds(300)) == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(host_that_goes_reaps_the_dead_and_leaves_the_living) {
+  test::leftovers nothing;
+  boost::asio::io_context context;
+  supervisor::journal log(
+      [] { return std::pair(supervisor::time_point{}, supervisor::wall_time{}); });
+  pid_t living = 0;
+  {
+    auto host = supervisor::make_kernel_host(context, log, {});
+    auto what = std::make_shared<const supervisor::spec>(test::kernel_world::script({"sleep"}));
+    host->open_program("test", 1, what, {});
+    supervisor::launch_request request;
+    request.generation = 1;
+    request.key = {"test", 1, 1};
+    living = host->look(host->launch(request, {})).pid;
+    request.key = {"test", 2, 1};
+    host->signal(host->launch(request, {}), SIGKILL);
+  }
+  auto left = kernel::children_of(::getpid());
+  BOOST_CHECK(left == std::vector<pid_t>{living});
+  auto fd = kernel::open_pidfd(living);
+  kernel::send_signal(fd.get(), SIGKILL);
+  int status = 0;
+  BOOST_TEST(::waitpid(living, &status, 0) == living);
+  BOOST_TEST(WIFSIGNALED(status));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

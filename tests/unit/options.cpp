@@ -1,0 +1,250 @@
+// The command line of prefork, as data.
+#include "options.hpp"
+
+#include <sys/resource.h>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <boost/test/unit_test.hpp>
+#include <chrono>
+#include <ostream>
+
+BOOST_AUTO_TEST_SUITE(options)
+
+using namespace std::chrono_literals;
+using strings = std::vector<std::string>;
+
+namespace {
+
+app::run_request run_of(strings arguments) {
+  arguments.insert(arguments.begin(), "run");
+  auto parsed = app::parse(arguments);
+  if (auto* told = std::get_if<app::message>(&parsed)) BOOST_FAIL(told->text);
+  return std::get<app::run_request>(parsed);
+}
+
+app::control_request control_of(strings arguments) {
+  auto parsed = app::parse(arguments);
+  if (auto* told = std::get_if<app::message>(&parsed)) BOOST_FAIL(told->text);
+  return std::get<app::control_request>(parsed);
+}
+
+boost::json::value body_of(strings arguments) {
+  return boost::json::parse(control_of(std::move(arguments)).body);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_plain_run_is_the_demo_on_8080_with_two_workers) {
+  auto run = run_of({});
+  BOOST_TEST(run.what.is_function());
+  BOOST_TEST(run.prefork.workers == 2u);
+  BOOST_REQUIRE(run.prefork.listeners.size() == 1u);
+  BOOST_TEST(run.prefork.listeners[0].name == "http");
+  BOOST_TEST(run.prefork.listeners[0].address() == "127.0.0.1:8080");
+  BOOST_TEST(run.run.name == "prefork");
+  BOOST_TEST(run.run.control == supervisor::default_control_path("prefork"));
+  BOOST_CHECK(run.what.stop.front().wait == 30s);
+  BOOST_TEST(run.what.stop.front().signal == SIGTERM);
+}
+
+BOOST_AUTO_TEST_CASE(everything_can_be_said) {
+  auto run = run_of({"-w",
+                     "7",
+                     "-b",
+                     ":8000",
+                     "-b",
+                     "admin=unix:/tmp/a.sock",
+                     "--name",
+                     "shop",
+                     "--graceful-timeout",
+                     "1.5",
+                     "--boot-timeout",
+                     "500ms",
+                     "--drain-delay",
+                     "2m",
+                     "--stop-signal",
+                     "QUIT",
+                     "--user",
+                     "nobody",
+                     "--group",
+                     "nogroup",
+                     "--umask",
+                     "027",
+                     "--chdir",
+                     "/tmp",
+                     "--env",
+                     "A=1",
+                     "--env",
+                     "B=x=y",
+                     "--limit",
+                     "nofile=100:200",
+                     "--limit",
+                     "core=unlimited",
+                     "--ready",
+                     "alive:0.25",
+                     "--control",
+                     "/tmp/c.sock",
+                     "--pidfile",
+                     "/tmp/p",
+                     "--log-level",
+                     "debug",
+                     "--log-format",
+                     "json",
+                     "--log-file",
+                     "/tmp/l",
+                     "--",
+                     "sleep",
+                     "-1",
+                     "--",
+                     "{fd:admin}"});
+  BOOST_TEST(run.prefork.workers == 7u);
+  BOOST_REQUIRE(run.prefork.listeners.size() == 2u);
+  BOOST_TEST(run.prefork.listeners[0].name == "http");
+  BOOST_TEST(run.prefork.listeners[1].name == "admin");
+  BOOST_CHECK(run.what.stop.front().wait == 1500ms);
+  BOOST_TEST(run.what.stop.front().signal == SIGQUIT);
+  BOOST_CHECK(run.what.boot_timeout == 500ms);
+  BOOST_CHECK(run.prefork.drain_delay == 2min);
+  BOOST_TEST(run.what.user == "nobody");
+  BOOST_TEST(run.what.group == "nogroup");
+  BOOST_TEST(*run.what.umask == mode_t(027));
+  BOOST_TEST(run.what.directory == "/tmp");
+  BOOST_REQUIRE(run.what.environment.size() == 2u);
+  BOOST_TEST(run.what.environment[1].second == "x=y");
+  BOOST_REQUIRE(run.what.limits.size() == 2u);
+  BOOST_TEST(run.what.limits[0].soft == 100u);
+  BOOST_TEST(run.what.limits[0].hard == 200u);
+  BOOST_TEST(run.what.limits[1].soft == RLIM_INFINITY);
+  BOOST_CHECK(run.what.ready == supervisor::readiness::alive);
+  BOOST_CHECK(run.what.alive_for == 250ms);
+  BOOST_TEST(run.run.control == "/tmp/c.sock");
+  BOOST_TEST(run.run.pidfile == "/tmp/p");
+  BOOST_CHECK(run.run.log.level == supervisor::severity::debug);
+  BOOST_TEST(run.run.log.json);
+  BOOST_TEST(run.run.log.file == "/tmp/l");
+  BOOST_TEST(run.what.program == "sleep");
+  BOOST_TEST((run.what.arguments == strings{"-1", "--", "{fd:admin}"}),
+             "a command's own -- and options are its own");
+}
+
+BOOST_AUTO_TEST_CASE(auto_is_at_least_one_worker) {
+  BOOST_TEST(run_of({"-w", "auto"}).prefork.workers >= 1u);
+}
+
+BOOST_AUTO_TEST_CASE(durations) {
+  struct {
+    const char* text;
+    std::chrono::nanoseconds value;
+  } const good[] = {{"0", 0s},        {"30", 30s},  {"1.5", 1500ms}, {"500ms", 500ms},
+                    {"250us", 250us}, {"2m", 120s}, {"1h", 3600s},   {"0.25s", 250ms}};
+  for (auto& row : good) {
+    BOOST_TEST_CONTEXT(row.text) {
+      auto value = app::parse_duration(row.text);
+      BOOST_REQUIRE(value.has_value());
+      BOOST_CHECK(*value == row.value);
+    }
+  }
+  for (auto* text : {"", "x", "-1", "1x", "1 s", "nan", "inf", "1e99", "ms", "30s "})
+    BOOST_TEST(!app::parse_duration(text).has_value(), "'" << text << "' is no duration");
+}
+
+BOOST_AUTO_TEST_CASE(scale_takes_absolute_and_relative_numbers) {
+  struct {
+    strings arguments;
+    const char* member;
+    int value;
+  } const rows[] = {{{"scale", "4"}, "count", 4},
+                    {{"scale", "+3"}, "delta", 3},
+                    {{"scale", "-1"}, "delta", -1},
+                    {{"scale", "-1", "--name", "shop"}, "delta", -1},
+                    {{"scale", "--name", "shop", "-12"}, "delta", -12}};
+  for (auto& row : rows) {
+    auto body = body_of(row.arguments);
+    BOOST_TEST(body.at(row.member).as_int64() == row.value);
+    BOOST_TEST(body.as_object().size() == 1u);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_other_verbs) {
+  auto status = control_of({"status", "-o", "json", "--control", "/tmp/x.sock"});
+  BOOST_CHECK(status.what == app::control_request::verb::status);
+  BOOST_CHECK(status.output == app::control_request::format::json);
+  BOOST_TEST(status.control == "/tmp/x.sock");
+
+  BOOST_CHECK(control_of({"reload", "--timeout", "5"}).timeout == 5s);
+  BOOST_TEST(body_of({"restart", "3", "--pool", "web"}).at("slot").as_int64() == 3);
+  auto signal = body_of({"signal", "0", "usr1"});
+  BOOST_TEST(signal.at("signal").as_string() == "SIGUSR1");
+  BOOST_TEST(body_of({"stop"}).at("quick").as_bool() == false);
+  BOOST_TEST(body_of({"stop", "--quick"}).at("quick").as_bool() == true);
+  BOOST_TEST(control_of({"status", "--name", "shop"}).control ==
+             supervisor::default_control_path("shop"));
+}
+
+BOOST_AUTO_TEST_CASE(mistakes_are_named) {
+  struct {
+    strings arguments;
+    const char* named;
+  } const rows[] = {
+      {{}, "subcommand"},
+      {{"runn"}, "runn"},
+      {{"run", "--wokers", "3"}, "--wokers"},
+      {{"run", "extra"}, "extra"},
+      {{"run", "--"}, "after -- comes a command"},
+      {{"run", "-w", "0"}, "\"0\""},
+      {{"run", "-w", "many"}, "\"many\""},
+      {{"run", "-b", "nonsense"}, "nonsense"},
+      {{"run", "-b", ":1", "-b", ":2"}, "needs a name"},
+      {{"run", "-b", "a=:1", "-b", "a=:2"}, "two listeners are named a"},
+      {{"run", "--graceful-timeout", "soon"}, "--graceful-timeout: \"soon\""},
+      {{"run", "--stop-signal", "NOPE"}, "\"NOPE\""},
+      {{"run", "--umask", "9"}, "\"9\""},
+      {{"run", "--env", "A"}, "\"A\""},
+      {{"run", "--limit", "nofile"}, "\"nofile\""},
+      {{"run", "--ready", "maybe"}, "\"maybe\""},
+      {{"run", "--ready", "alive:x"}, "\"x\""},
+      {{"run", "--ready", "alivex"}, "\"alivex\""},
+      {{"run", "--name", "a/b"}, "\"a/b\""},
+      {{"run", "--name", ".."}, "\"..\""},
+      {{"run", "--log-level", "loud"}, "\"loud\""},
+      {{"run", "--log-format", "xml"}, "\"xml\""},
+      {{"run", "--", "x", "{fd:admin}"}, "no listener is named admin"},
+      {{"status", "-o", "yaml"}, "\"yaml\""},
+      {{"scale"}, "count"},
+      {{"scale", "more"}, "\"more\""},
+      {{"scale", ""}, "\"\""},
+      {{"scale", "+"}, "\"+\""},
+      {{"scale", "++1"}, "\"++1\""},
+      {{"scale", "+-1"}, "\"+-1\""},
+      {{"restart"}, "slot"},
+      {{"restart", "first"}, "first"},
+      {{"signal", "0"}, "signal"},
+      {{"signal", "0", "NOPE"}, "\"NOPE\""},
+  };
+  for (auto& row : rows) {
+    std::string line;
+    for (auto& argument : row.arguments) line += ' ' + argument;
+    BOOST_TEST_CONTEXT("prefork" << line) {
+      auto parsed = app::parse(row.arguments);
+      auto* told = std::get_if<app::message>(&parsed);
+      BOOST_REQUIRE(told);
+      BOOST_TEST(told->code == 2);
+      BOOST_TEST(told->text.find(row.named) != std::string::npos, told->text);
+      BOOST_TEST(told->text.find('\n') == told->text.size() - 1, "one line: " << told->text);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(help_and_version_are_no_mistakes) {
+  for (auto& arguments : {strings{"--help"}, strings{"run", "--help"}, strings{"scale", "-h"},
+                          strings{"--version"}}) {
+    auto parsed = app::parse(arguments);
+    auto* told = std::get_if<app::message>(&parsed);
+    BOOST_REQUIRE(told);
+    BOOST_TEST(told->code == 0);
+    BOOST_TEST(!told->text.empty());
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()

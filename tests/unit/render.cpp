@@ -1,0 +1,58 @@
+// The status as a table.
+#include "render.hpp"
+
+#include <boost/json/parse.hpp>
+#include <boost/json/value.hpp>
+#include <boost/test/unit_test.hpp>
+
+BOOST_AUTO_TEST_SUITE(render)
+
+namespace {
+
+boost::json::object example() {
+  return boost::json::parse(R"json({"master": {"name": "shop", "pid": 11, "main_pid": 10,
+    "version": "0.1.0", "uptime_s": 187.2},
+    "pools": [{"name": "web", "target": 2, "ready": 1, "generation": 3, "rolling": false,
+      "drained": false, "slots": [
+      {"slot": 0, "pid": 4711, "state": "ready", "ready": true, "generation": 3, "restarts": 0,
+       "uptime_s": 12.9, "last_exit": "", "detail": ""},
+      {"slot": 1, "pid": 0, "state": "backing off", "ready": false, "generation": 3,
+       "restarts": 4, "uptime_s": 0, "last_exit": "exit 70 (crash)",
+       "detail": "next start in 7 s, exit 70"}]}]})json")
+      .as_object();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(the_table_says_what_is_wrong_and_what_comes_next) {
+  BOOST_TEST(app::render_status(example(), false) ==
+             "shop 0.1.0, pid 10, up 3 m 7 s\n"
+             "\n"
+             "NAME   READY  STATE        RESTARTS  UPTIME  PID   DETAIL\n"
+             "web    1/2    degraded     4\n"
+             "web.0  yes    ready        0         12 s    4711\n"
+             "web.1  no     backing off  4         -       -     next start in 7 s, exit 70\n");
+}
+
+BOOST_AUTO_TEST_CASE(wide_adds_columns) {
+  auto table = app::render_status(example(), true);
+  BOOST_TEST(table.find("GENERATION  LAST EXIT") != std::string::npos);
+  BOOST_TEST(table.find("exit 70 (crash)  next start in 7 s, exit 70") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_of_another_shape_is_no_crash) {
+  for (auto* text : {"{}", R"({"pools": 3})", R"({"pools": [1, {"slots": [2, {}]}]})",
+                     R"({"master": [], "pools": [{"name": 3, "slots": {}}]})"})
+    BOOST_TEST(app::render_status(boost::json::parse(text).as_object(), true).rfind("NAME", 0) !=
+               std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(uptimes) {
+  BOOST_TEST(app::render_uptime(0.4) == "0 s");
+  BOOST_TEST(app::render_uptime(59.9) == "59 s");
+  BOOST_TEST(app::render_uptime(60) == "1 m 0 s");
+  BOOST_TEST(app::render_uptime(7500) == "2 h 5 m");
+  BOOST_TEST(app::render_uptime(4 * 86400 + 3600) == "4 d 1 h");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
