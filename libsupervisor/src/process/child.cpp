@@ -121,6 +121,7 @@ void child::on_order(pid_t pid, std::optional<launch_error> error) {
   try {
     begin(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
   } catch (const boost::system::system_error& e) {
+    mold_->expect_stray();
     fail({"pidfd", e.code().value(), what_->function});
   }
 }
@@ -202,6 +203,7 @@ void child::on_died(exit_status status) {
     tell();
   }
   notify_.reset();
+  if (output_ended()) return services_.children.bury(process_);
   collecting_ = services_.timers.call_at(died_at_ + output_deadline, [self = weak_from_this()] {
     auto alive = self.lock();
     if (!alive) return;
@@ -210,12 +212,14 @@ void child::on_died(exit_status status) {
       if (*reader) (*reader)->cut_off();
     alive->services_.children.bury(alive->process_);
   });
-  on_output_ended();
+}
+
+bool child::output_ended() const noexcept {
+  return (!out_ || out_->ended()) && (!err_ || err_->ended());
 }
 
 void child::on_output_ended() {
-  bool dead = died_at_ != time_point{};
-  if (!dead || !collecting_ || (out_ && !out_->ended()) || (err_ && !err_->ended())) return;
+  if (!collecting_ || !output_ended()) return;
   services_.timers.cancel(std::exchange(collecting_, 0));
   services_.children.bury(process_);
 }

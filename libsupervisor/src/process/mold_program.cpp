@@ -44,7 +44,7 @@ void mold_program::start() {
   socket.theirs.reset();
   died_.reset();
   refused_ = std::move(failed);
-  ready_ = strays_ = false;
+  ready_ = false;
   pid_ = process.pid();
   auto self = weak_from_this();
   auto call = [self](auto member) {

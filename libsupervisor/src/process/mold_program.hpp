@@ -36,6 +36,8 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   void launch(child_id, const mold_order&, done);
   /// Takes an order back that no mold was given yet; false when one has it. `done` is not called.
   bool withdraw(child_id);
+  /// A worker was made that its owner could not take: it is reaped when the mold goes.
+  void expect_stray() noexcept { strays_ = true; }
 
  private:
   struct order {

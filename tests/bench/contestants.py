@@ -1,0 +1,222 @@
+"""What is measured: our service, the demo, the raw loop, nginx, lighttpd; each started on loopback
+with its files in a directory of its own, and ended by pid."""
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+BOARD_SIZE = 24 + 4 * 65536  # contestant.hpp
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def favour(pid):
+    """Above what else a busy machine does, where we may; the same for all that is measured. Each is
+    a session, and so a scheduling group, of its own."""
+    try:
+        with open(f"/proc/{pid}/autogroup", "w") as f:
+            f.write("-20")
+    except OSError:
+        pass
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(p) for p in f.read().split()]
+    except FileNotFoundError:
+        return []
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def adopt_orphans():
+    """Whatever a contestant leaves behind becomes our child, and ends with us."""
+    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def end_orphans(ours=()):
+    """Kills children that nobody stopped; returns how many there were."""
+    left = [p for p in children(os.getpid()) if p not in ours]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    for pid in left:
+        os.waitpid(pid, 0)
+    return len(left)
+
+
+class Contestant:
+    def __init__(self, name, home, command, port, workers, environment, pin):
+        self.name, self.port, self.workers = name, port, workers
+        self.board = os.path.join(home, "board")
+        pinned = ["taskset", "-c", str(pin)] if pin is not None else []
+        environment = dict(os.environ, BENCH_BOARD=self.board, BENCH_PORT=str(port),
+                           BENCH_WORKERS=str(workers), **dict(environment))
+        self.log = os.path.join(home, "log")
+        with open(self.log, "wb") as log:
+            self.started = time.monotonic()
+            # lighttpd signals its whole process group when it stops.
+            self.process = subprocess.Popen(pinned + command, stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, cwd=home, env=environment,
+                                            start_new_session=True)
+        self.pid = self.process.pid
+        favour(self.pid)
+
+    def molds(self):
+        return [p for p in children(self.pid) if "mold" in comm(p)]
+
+    def worker_pids(self):
+        molds = self.molds()
+        return [p for p in children(self.pid) if p not in molds]
+
+    def read_board(self):
+        try:
+            with open(self.board, "rb") as f:
+                handled, settled, ready = struct.unpack("qqI", f.read(20))
+        except (FileNotFoundError, struct.error):
+            return 0, 0, 0
+        return handled, settled, ready
+
+    def fail(self, what):
+        with open(self.log, errors="replace") as f:
+            raise RuntimeError(f"{self.name}: {what}\n" + f.read()[-2000:])
+
+    def wait(self, what, condition, seconds=30):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if self.process.poll() is not None:
+                self.fail(f"exit {self.process.returncode} while waiting for {what}")
+            if time.monotonic() > deadline:
+                self.fail(f"no {what} in {seconds} s")
+            time.sleep(0.001)
+
+    def wait_full(self):
+        """All workers are there, and one answers."""
+        self.wait("full pool", lambda: len(self.worker_pids()) == self.workers)
+        if self.port:
+            def answers():
+                try:
+                    socket.create_connection(("127.0.0.1", self.port), 1).close()
+                    return True
+                except OSError:
+                    return False
+            self.wait("listener", answers)
+        time.sleep(0.2)
+        return self
+
+    def stop(self, seconds=20):
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Arena:
+    """Starts contestants and, as a context, ends them all."""
+
+    def __init__(self, build, scratch, pin):
+        self.build, self.scratch, self.pin, self.running = build, scratch, pin, []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for c in self.running:
+            c.stop()
+        self.running.clear()
+
+    def path(self, target):
+        return os.path.join(self.build, {"prefork": "apps/prefork/prefork"}.get(
+            target, f"tests/bench/{target}"))
+
+    def home(self, name):
+        return tempfile.mkdtemp(prefix=name + "-", dir=self.scratch)
+
+    def start(self, name, home, command, port, workers, environment=()):
+        self.running.append(Contestant(name, home, command, port, workers, environment, self.pin))
+        return self.running[-1]
+
+    def _own(self, name, target, mode, workers, preload):
+        program = self.path(target)
+        if not os.path.exists(program):
+            return None
+        environment = {"BENCH_MODE": mode, "BENCH_PRELOAD_MB": str(preload)}
+        port = 0 if mode == "signal" else free_port()
+        return self.start(name, self.home(name), [program], port, workers, environment)
+
+    def ours(self, mode="respond", workers=4, preload=0):
+        return self._own("ours", "bench_service", mode, workers, preload)
+
+    def raw(self, mode="respond", workers=4, preload=0):
+        return self._own("raw", "bench_raw", mode, workers, preload)
+
+    def demo(self, workers=2):
+        program, port, home = self.path("prefork"), free_port(), self.home("demo")
+        if not os.path.exists(program):
+            return None
+        return self.start("ours", home, [
+            program, "run", "-w", str(workers), "-b", f"127.0.0.1:{port}", "--name", "bench",
+            "--control", os.path.join(home, "control")], port, workers)
+
+    def nginx(self, workers=4, body="12345\\n"):
+        if not shutil.which("nginx"):
+            return None
+        port, home = free_port(), self.home("nginx")
+        temporary = "".join(f"  {kind}_temp_path {home}/{kind};\n" for kind in
+                            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        self._write(home, f"""daemon off;
+user root;
+worker_processes {workers};
+pid {home}/pid;
+error_log {home}/error;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off;
+  keepalive_requests 1000000000;
+{temporary}  server {{
+    listen 127.0.0.1:{port};
+    location / {{ default_type text/plain; return 200 "{body}"; }}
+  }}
+}}
+""")
+        return self.start("nginx", home, ["nginx", "-p", home, "-c", home + "/conf", "-e",
+                                          home + "/error"], port, workers)
+
+    def lighttpd(self, workers=4):
+        if not shutil.which("lighttpd"):
+            return None
+        port, home = free_port(), self.home("lighttpd")
+        with open(home + "/index.html", "w") as f:
+            f.write("12345\n")
+        self._write(home, f"""server.document-root = "{home}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.max-worker = {workers}
+server.max-keep-alive-requests = 100000000
+server.errorlog = "{home}/error"
+index-file.names = ("index.html")
+""")
+        return self.start("lighttpd", home, ["lighttpd", "-D", "-f", home + "/conf"], port,
+                          workers)
+
+    def _write(self, home, text):
+        with open(home + "/conf", "w") as f:
+            f.write(text)

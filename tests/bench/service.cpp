@@ -1,0 +1,78 @@
+// The service under measurement, on the library's public API alone.
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <string_view>
+#include <tuple>
+
+#include "contestant.hpp"
+#include "supervisor/prefork.hpp"
+#include "supervisor/run.hpp"
+#include "supervisor/worker.hpp"
+
+namespace asio = boost::asio;
+using asio::awaitable;
+
+namespace {
+
+constexpr auto token = asio::as_tuple(asio::use_awaitable);
+
+awaitable<void> answer(supervisor::connection client) {
+  auto response = bench::response();
+  char buffer[4096];
+  for (bool more = true; more;) {
+    auto got = co_await client.async_read_some(asio::buffer(buffer), token);
+    if (std::get<0>(got)) co_return;
+    std::string_view request(buffer, std::get<1>(got));
+    more = request.find("Connection: close") == std::string_view::npos;
+    co_await asio::async_write(client, asio::buffer(response), token);
+  }
+}
+
+awaitable<void> serve(supervisor::worker& self) {
+  auto http = self.listener("http");
+  bool close_at_once = bench::mode() == "close";
+  self.ready();
+  ++bench::the_board().ready;
+  for (;;) {
+    auto client = co_await self.accept(http);
+    if (!client) co_return;
+    if (close_at_once) continue;
+    bench::note_accepted(client->native_handle());
+    self.spawn(answer(std::move(*client)));
+  }
+}
+
+awaitable<void> stamp_settled(supervisor::supervisor& self) {
+  auto pool = self.find_pool("bench");
+  co_await pool->settled();
+  bench::the_board().settled_ns = bench::now_ns();
+}
+
+awaitable<int> keep_pool(supervisor::supervisor& self) {
+  supervisor::prefork_options options;
+  options.workers = bench::workers();
+  options.listeners.push_back(
+      supervisor::listener_spec::parse("127.0.0.1:" + std::to_string(bench::port())));
+  options.started = [](supervisor::supervisor& s) { s.spawn(stamp_settled(s)); };
+  return supervisor::prefork(self, "bench", supervisor::spec("serve"), std::move(options));
+}
+
+awaitable<int> stamp_signals(supervisor::supervisor& self) {
+  supervisor::handlers on;
+  on(SIGTTIN, [](supervisor::signal_event) -> awaitable<void> {
+    bench::the_board().handled_ns = bench::now_ns();
+    co_return;
+  });
+  ++bench::the_board().ready;
+  co_await self.serve(on, supervisor::until{SIGTERM});
+  co_return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return supervisor::run(argc, argv, bench::mode() == "signal" ? stamp_signals : keep_pool,
+                         {supervisor::worker_function{"serve", bench::preload, serve}});
+}
