@@ -247,6 +247,7 @@ int master::run(const policy& decide) {
   journal_.record(std::move(started));
 
   std::exception_ptr failure;
+  bool broken = false;
   auto done = [this, &failure](std::exception_ptr error) {
     failure = std::move(error);
     context_.stop();
@@ -259,10 +260,11 @@ int master::run(const policy& decide) {
       // Nobody's coroutine: what is running is left in order, by the ladder.
       self_->note(fmt::format("stopping, because a handler failed: {}", error.what()));
       self_->request_stop();
+      broken = true;
     }
   }
   if (failure) std::rethrow_exception(failure);
-  return code_;
+  return broken ? exit_code::failed : code_;
 }
 
 }  // namespace
