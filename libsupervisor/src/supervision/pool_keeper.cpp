@@ -67,7 +67,7 @@ asio::awaitable<void> pool_keeper::keep(slot& s) {
   transition(std::move(e));
 }
 
-/// Those that the state has and nobody runs yet. A slot runs to its first suspension here.
+/// Those that the state has and nobody runs yet.
 void pool_keeper::start_slots() {
   std::vector<std::shared_ptr<slot>> fresh;
   for (auto& s : state_.slots) {
