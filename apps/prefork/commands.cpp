@@ -8,6 +8,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <cstdio>
+#include <utility>
 
 #include "client.hpp"
 #include "demo.hpp"
@@ -95,18 +96,18 @@ std::string sample_url(const supervisor::listener_spec& listener) {
 
 void greet(supervisor::supervisor& self, const run_request& what) {
   auto pid = ::getpid();
-  auto control = what.run.control == supervisor::default_control_path("prefork")
-                     ? std::string()
-                     : " --control " + what.run.control;
+  bool usual = what.run.control == supervisor::default_control_path("prefork");
+  auto where = usual ? std::string() : " --control " + what.run.control;
   auto url = sample_url(what.prefork.listeners.front());
-  fmt::print(
-      "prefork {} serves {} with {} workers; its pid is {}. Try:\n"
-      "  curl {}/                     which worker answers?\n"
-      "  kill -TTIN {}                one worker more (TTOU: one fewer)\n"
-      "  kill -9 <pid of a worker>    it is replaced at once\n"
-      "  kill -HUP {}                 all workers replaced, no request lost\n"
-      "  prefork scale{} 4            and: prefork status{}; prefork stop{}\n",
-      self.name(), url, what.prefork.workers, pid, url, pid, pid, control, control, control);
+  fmt::print("{} serves {} with {} workers; its pid is {}. Try:\n", self.name(), url,
+             what.prefork.workers, pid);
+  const std::pair<std::string, const char*> ideas[] = {
+      {fmt::format("curl {}/", url), "which worker answers?"},
+      {fmt::format("kill -9 $(curl -s {}/pid)", url), "it is replaced at once"},
+      {fmt::format("kill -TTIN {}", pid), "one worker more (TTOU: one fewer)"},
+      {fmt::format("kill -HUP {}", pid), "every worker is renewed, no request is lost"},
+      {fmt::format("prefork scale 4{}", where), "then: prefork status, prefork stop"}};
+  for (auto& [command, effect] : ideas) fmt::print("  {:<44}  # {}\n", command, effect);
   std::fflush(stdout);
 }
 

@@ -58,32 +58,36 @@ struct run_texts {
 };
 
 void add_run_options(CLI::App& run, run_texts& t) {
-  run.add_option("-w,--workers", t.workers, "how many workers; auto: one a CPU (default 2)");
-  run.add_option("-b,--bind", t.listeners,
-                 "[NAME=]ADDR to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; "
-                 "repeatable (default http=127.0.0.1:8080)");
-  run.add_option("--name", t.name, "of this master (default prefork)");
-  run.add_option("--graceful-timeout", t.graceful,
-                 "how long a worker may finish what it has in flight before KILL (default 30)");
-  run.add_option("--boot-timeout", t.boot, "how long a worker may take to be ready (default 60)");
-  run.add_option("--timeout", t.hang, "end a worker that gives no sign of life (default: never)");
-  run.add_option("--drain-delay", t.drain, "after TERM, serve on for this long (default 0)");
-  run.add_option("--stop-signal", t.stop_signal, "tells a worker to leave (default TERM)");
-  run.add_option("--user", t.user, "workers run as this user, by name or number");
-  run.add_option("--group", t.group, "and this group");
-  run.add_option("--umask", t.umask, "workers' umask, octal");
-  run.add_option("--chdir", t.directory, "workers' directory");
-  run.add_option("--env", t.environment, "K=V for the workers; repeatable");
-  run.add_option("--limit", t.limits,
-                 "NAME=SOFT[:HARD] for the workers, such as nofile=4096; unlimited; repeatable");
-  run.add_option("--ready", t.ready,
-                 "when a worker counts as ready: notify (READY=1 only), alive[:S] (has lived for "
-                 "S), auto (whichever comes first; default)");
-  run.add_option("--control", t.control, "path of the control socket");
-  run.add_option("--pidfile", t.pidfile, "write the main pid there while running");
-  run.add_option("--log-level", t.level, "debug, info, notice, warning or error (default info)");
-  run.add_option("--log-format", t.format, "text (default) or json");
-  run.add_option("--log-file", t.file, "instead of stderr; reopened on USR1");
+  // One value an option: a list takes all that follow otherwise.
+  auto add = [&](const char* name, auto& value, const char* type, const char* help) {
+    run.add_option(name, value, help)->type_name(type)->allow_extra_args(false);
+  };
+  add("-w,--workers", t.workers, "N", "how many workers; auto: one a CPU (default 2)");
+  add("-b,--bind", t.listeners, "[NAME=]ADDR",
+      "to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; "
+      "repeatable (default http=127.0.0.1:8080)");
+  add("--name", t.name, "NAME", "of this master (default prefork)");
+  add("--graceful-timeout", t.graceful, "TIME",
+      "how long a worker may finish what it has in flight before KILL (default 30)");
+  add("--boot-timeout", t.boot, "TIME", "how long a worker may take to be ready (default 60)");
+  add("--timeout", t.hang, "TIME", "end a worker that gives no sign of life (default: never)");
+  add("--drain-delay", t.drain, "TIME", "after TERM, serve on for this long (default 0)");
+  add("--stop-signal", t.stop_signal, "SIG", "tells a worker to leave (default TERM)");
+  add("--user", t.user, "USER", "workers run as this user, by name or number");
+  add("--group", t.group, "GROUP", "and this group");
+  add("--umask", t.umask, "MASK", "workers' umask, octal");
+  add("--chdir", t.directory, "DIR", "workers' directory");
+  add("--env", t.environment, "K=V", "for the workers; repeatable");
+  add("--limit", t.limits, "NAME=SOFT[:HARD]",
+      "for the workers, such as nofile=4096 or core=unlimited; repeatable");
+  add("--ready", t.ready, "WHEN",
+      "when a worker counts as ready: notify (READY=1 only), alive[:S] (has lived for "
+      "S), auto (whichever comes first; default)");
+  add("--control", t.control, "PATH", "path of the control socket");
+  add("--pidfile", t.pidfile, "PATH", "write the main pid there while running");
+  add("--log-level", t.level, "LEVEL", "debug, info, notice, warning or error (default info)");
+  add("--log-format", t.format, "FORMAT", "text (default) or json");
+  add("--log-file", t.file, "PATH", "instead of stderr; reopened on USR1");
   run.footer(
       "After -- comes a command, run instead of the bundled demo. Its sockets are told by "
       "LISTEN_FDS,\nand {fd:NAME} in an argument becomes the number of that listener.\n"
@@ -91,7 +95,7 @@ void add_run_options(CLI::App& run, run_texts& t) {
       "  prefork run -w 4\n"
       "  prefork run -b :8000 -- gunicorn --workers 1 --bind fd://{fd:http} app:app\n"
       "  prefork run -w auto -b unix:/run/app.sock --user www-data -- ./server\n"
-      "  prefork run --stop-signal QUIT -b :80 -- nginx -g 'daemon off;'");
+      "  prefork run --stop-signal QUIT -- nginx -g 'daemon off;'");
 }
 
 unsigned workers_of(const std::string& text) {
@@ -210,12 +214,16 @@ std::vector<sup::listener_spec> read_listeners(const strings& texts) {
   return all;
 }
 
+constexpr const char* name_characters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
 /// Every {fd:NAME} is one of the listeners.
 void check_placeholders(const sup::spec& what, const std::vector<sup::listener_spec>& listeners) {
   for (auto& argument : what.arguments) {
     auto start = argument.find("{fd:");
-    auto end = argument.find('}', start);
-    if (start == argument.npos || end == argument.npos) continue;
+    if (start == argument.npos) continue;
+    auto end = argument.find_first_not_of(name_characters, start + 4);
+    if (end == argument.npos || argument[end] != '}') continue;  // the program's own braces
     auto name = argument.substr(start + 4, end - start - 4);
     if (std::none_of(listeners.begin(), listeners.end(),
                      [&](auto& listener) { return listener.name == name; }))
@@ -287,9 +295,11 @@ void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
 
 void read_count(const std::string& text, json::object& body) {
   bool relative = !text.empty() && (text.front() == '+' || text.front() == '-');
-  auto count = number_of<std::int64_t>(std::string_view(text).substr(text.front() == '+' ? 1 : 0));
+  auto digits = std::string_view(text).substr(relative ? 1 : 0);
+  auto count = number_of<std::uint32_t>(digits);
   if (!count) complain(fmt::format("scale: \"{}\" is not N, +n or -n", text));
-  body[relative ? "delta" : "count"] = *count;
+  auto value = static_cast<std::int64_t>(*count);
+  body[relative ? "delta" : "count"] = text.front() == '-' ? -value : value;
 }
 
 control_request read_control(verb what, const control_texts& t) {
@@ -399,8 +409,7 @@ request parse(strings arguments) {
   try {
     return parse_with(app, std::move(arguments));
   } catch (const CLI::CallForHelp&) {
-    auto chosen = app.get_subcommands();
-    return message(supervisor::exit_code::ok, (chosen.empty() ? &app : chosen.front())->help());
+    return message(supervisor::exit_code::ok, app.help());
   } catch (const CLI::CallForVersion& version) {
     return message(supervisor::exit_code::ok, std::string(version.what()) + '\n');
   } catch (const CLI::ParseError& error) {

@@ -18,6 +18,7 @@
 #include "control/server.hpp"
 #include "kernel/control_socket.hpp"
 #include "kernel/descriptors.hpp"
+#include "kernel/find_program.hpp"
 #include "kernel/lock_file.hpp"
 #include "kernel/standard_descriptors.hpp"
 #include "process/kernel_host.hpp"
@@ -66,11 +67,23 @@ start_failure explain(const std::exception_ptr& failure) {
   }
 }
 
-/// The program file as it is now; after an upgrade on disk the link says "(deleted)".
-std::string own_program() {
+/// The path by which the next generation finds this program. The way it was called comes first: a
+/// deploy that switches a symbolic link (current -> v2) is followed, where the kernel's own answer
+/// names the old file for good, and says "(deleted)" once that is replaced.
+std::string own_program(const std::vector<std::string>& arguments) {
+  namespace fs = std::filesystem;
   std::error_code error;
-  auto path = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? std::string("/proc/self/exe") : path.string();
+  const fs::path running = "/proc/self/exe";
+  try {
+    const char* directories = std::getenv("PATH");
+    auto& name = arguments.at(0);
+    fs::path called = kernel::find_program(name, directories ? directories : "");
+    if (fs::equivalent(called, running)) return fs::absolute(called).string();
+  } catch (const std::exception&) {
+    // Called by a name that leads elsewhere, or to nothing from here.
+  }
+  auto path = fs::read_symlink(running, error);
+  return error ? running.string() : path.string();
 }
 
 /// Where log lines go: stderr, or a file that is opened anew on USR1.
@@ -226,7 +239,7 @@ void master::take_pidfile() {
 
 void master::make_host(bool functions) {
   kernel_host_options how;
-  if (functions) how.program = own_program();
+  if (functions) how.program = own_program(arguments_);
   how.arguments = arguments_;
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
     log_.write_output(key.pool, slot, is_stderr, line);
@@ -278,6 +291,7 @@ int master::run(const policy& decide) {
   journal_.record(std::move(started));
 
   std::exception_ptr failure;
+  bool broken = false;
   auto done = [this, &failure](std::exception_ptr error) {
     failure = std::move(error);
     context_.stop();
@@ -290,10 +304,11 @@ int master::run(const policy& decide) {
       // Nobody's coroutine: what is running is left in order, by the ladder.
       self_->note(fmt::format("stopping, because a handler failed: {}", error.what()));
       self_->request_stop();
+      broken = true;
     }
   }
   if (failure) std::rethrow_exception(failure);
-  return code_;
+  return broken ? exit_code::failed : code_;
 }
 
 }  // namespace

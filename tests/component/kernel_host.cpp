@@ -56,6 +56,12 @@ const test::function shouting{"host_shouting", shout};
 const test::function unloadable{"host_unloadable", [] { throw std::runtime_error("no database"); },
                                 serve_steadily};
 
+const test::function unending{"host_unending",
+                              [] {
+                                for (;;) ::pause();
+                              },
+                              serve_steadily};
+
 struct fixture : test::kernel_world {
   explicit fixture(std::string program = "/proc/self/exe")
       : kernel_world({std::move(program), {"test"}, {}}) {}
@@ -137,6 +143,16 @@ BOOST_FIXTURE_TEST_CASE(output_and_status_of_a_function_worker_are_reported, fix
   BOOST_TEST(report(id).status.str() == "exit 70");
   BOOST_TEST(report(id).last_output == "cannot serve\n");
   BOOST_TEST(said(id, "! cannot serve"));
+}
+
+BOOST_FIXTURE_TEST_CASE(program_whose_preload_does_not_end_has_failed, fixture) {
+  spec what("host_unending");
+  what.boot_timeout = std::chrono::milliseconds(200);
+  open(what);
+  BOOST_TEST(!opened());
+  BOOST_REQUIRE(program().failed);
+  BOOST_TEST(program().failed->stage == "preload");
+  BOOST_TEST(program().failed->error == ETIMEDOUT);
 }
 
 BOOST_FIXTURE_TEST_CASE(program_whose_preload_throws_has_failed, fixture) {

@@ -33,7 +33,7 @@ void refuse(const bad& row) {
     BOOST_TEST(end.code == row.code, end.err);
     for (auto& word : row.named) BOOST_TEST(end.err.find(word) != std::string::npos, end.err);
     BOOST_TEST(std::filesystem::is_empty(there.path()));
-    test::expect_no_process_left();
+    test::await_no_process();
   }
 }
 

@@ -39,8 +39,7 @@ class life : world {
     BOOST_TEST(settled(state()));
     BOOST_TEST(pool.ready() == 4u);
     BOOST_TEST(host.living().size() == 4u);
-    for (auto id : host.living())
-      BOOST_TEST(host.request(id).generation == state().generation);
+    for (auto id : host.living()) BOOST_TEST(host.request(id).generation == state().generation);
     run(pool.stop());
     BOOST_TEST(host.living().empty());
     BOOST_TEST(always_the_fold_);
@@ -74,12 +73,18 @@ class life : world {
     auto pool = *sup->find_pool("web");
     auto give = [](boost::asio::awaitable<outcome>) {};  // recorded at the call
     switch (below(9)) {
-      case 0: return give(pool.resize(below(7)));
-      case 1: return give(pool.roll());
-      case 2: return give(pool.restart(below(5)));
-      case 3: return give(pool.drain());
-      case 4: return give(pool.resume());
-      case 5: return die_and_rise();
+      case 0:
+        return give(pool.resize(below(7)));
+      case 1:
+        return give(pool.roll());
+      case 2:
+        return give(pool.restart(below(5)));
+      case 3:
+        return give(pool.drain());
+      case 4:
+        return give(pool.resume());
+      case 5:
+        return die_and_rise();
       default:
         for (auto id : host.living())
           if (one_in(3)) host.kill(id, one_in(2) ? SIGKILL : SIGTERM);
@@ -130,8 +135,9 @@ class life : world {
 BOOST_AUTO_TEST_SUITE(chance)
 
 BOOST_AUTO_TEST_CASE(random_lives) {
-  for (std::uint64_t seed = 1; seed <= 150; ++seed)
-    BOOST_TEST_CONTEXT("seed " << seed) { life(seed).run_all(); }
+  for (std::uint64_t seed = 1; seed <= 150; ++seed) BOOST_TEST_CONTEXT("seed " << seed) {
+      life(seed).run_all();
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -363,6 +363,30 @@ BOOST_FIXTURE_TEST_CASE(a_thousand_workers, world) {
   BOOST_TEST(host.living().empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(a_pool_that_grows_a_lot_is_full_at_once, world) {
+  auto web = this->web(2);
+  settle(web);
+  auto began = host.now();
+  run(web.resize(1000));
+  BOOST_TEST((host.now() == began));
+  BOOST_TEST(web.ready() == 1000u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_storm_of_deaths_is_bounded_and_everyone_has_a_turn, world) {
+  auto web = this->web(300);
+  settle(web);
+  for (int i = 0; i < 3; ++i) {
+    for (auto id : host.living()) host.kill(id, SIGKILL);
+    host.poll();
+  }
+  BOOST_TEST(host.launches() == 600u);  // the budget of the pool, start included
+  BOOST_TEST(host.living().empty());
+  host.run_for(1s);
+  BOOST_TEST(host.living().size() == 100u);
+  settle(web);
+  BOOST_TEST(web.ready() == 300u);
+}
+
 BOOST_FIXTURE_TEST_CASE(names_are_given_once, world) {
   auto web = this->web(1);
   BOOST_CHECK_THROW(this->web(1), std::invalid_argument);

@@ -23,7 +23,9 @@ struct prefork_world : test::world {
     send(number, value, times);
     settle();
   }
-  bool ended() { return host.run_until([&] { return exit_code->has_value(); }); }
+  bool ended() {
+    return host.run_until([&] { return exit_code->has_value(); });
+  }
   unsigned size() const { return state().target; }
   std::vector<int> signals_sent() const {
     std::vector<int> all;

@@ -139,8 +139,9 @@ ending prefork(strings arguments) {
 
 namespace {
 
-strings run_command(const std::string& control, const strings& arguments) {
-  strings command{TEST_PREFORK, "run", "--control", control, "--log-format", "json"};
+strings run_command(const std::string& program, const std::string& control,
+                    const strings& arguments) {
+  strings command{program, "run", "--control", control, "--log-format", "json"};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return command;
 }
@@ -153,10 +154,17 @@ std::string text(const json::object& from, std::string_view name) {
 
 }  // namespace
 
-master::master(strings arguments) : process_(run_command(directory_ / "c.sock", arguments)) {}
+master::master(strings arguments, const std::string& program)
+    : process_(run_command(program, directory_ / "c.sock", arguments)) {}
 
 master::~master() {
-  if (pid() > 0) process_.signal(SIGQUIT);  // a failed test: let it end its workers
+  if (pid() < 0) return;
+  // A failed test: the master ends its workers, so that the next test does not find them.
+  process_.signal(SIGQUIT);
+  try {
+    process_.finish();
+  } catch (const std::exception&) {
+  }
 }
 
 std::optional<json::object> master::next() {
@@ -170,6 +178,8 @@ std::optional<json::object> master::next() {
     auto event = value.as_object();
     auto name = text(event, "event");
     if (name == "worker.ready") ++ready_;
+    if (name == "worker.started" || name == "mold.started")
+      pids_.insert(event.at("pid").to_number<pid_t>());
     if (name == "listener.opened") {
       auto what = text(event, "text");
       auto equals = what.find('='), colon = what.rfind(':');
@@ -232,28 +242,22 @@ ending master::finish() {
   while (next()) {
   }
   auto result = process_.finish();
-  expect_no_process_left();
+  expect_gone(pids_);
   for (auto& entry : std::filesystem::directory_iterator(directory_.path()))
     BOOST_ERROR("left behind: " << entry.path());
   return result;
 }
 
-void expect_no_process_left() {
+void expect_gone(const std::set<pid_t>& pids) {
   siginfo_t info{};
-  while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
-    if (info.si_pid == 0) {  // children, all alive
-      auto children = run({"ps", "--ppid", std::to_string(::getpid()), "-o", "pid,stat,args"});
-      BOOST_ERROR("a process was left behind:\n" << children.out);
-      return;
-    }
-    BOOST_ERROR("left to us: pid " << info.si_pid << ", ended by " << info.si_status);
-    ::waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED);
-    info = {};
-  }
+  for (auto pid : pids)
+    // Not ours, or ours no more, is ECHILD.
+    if (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+      BOOST_ERROR("left behind by the master: pid " << pid);
+  await_no_process();
 }
 
 void await_no_process() {
-  // They end by themselves, or the test's own time limit says that they do not.
   siginfo_t info{};
   while (::waitid(P_ALL, 0, &info, WEXITED) == 0) {
   }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,7 +66,7 @@ ending prefork(strings arguments);
 class master {
  public:
   /// prefork run --control ... --log-format json `arguments`
-  explicit master(strings arguments);
+  explicit master(strings arguments, const std::string& program = TEST_PREFORK);
   ~master();
 
   pid_t pid() const noexcept { return process_.pid(); }
@@ -100,6 +101,7 @@ class master {
   process process_;
   std::string log_;
   unsigned ready_ = 0;
+  std::set<pid_t> pids_;  ///< of workers and molds
   std::map<std::string, unsigned, std::less<>> ports_;
 };
 
@@ -127,10 +129,10 @@ class http_request {
 
 response get(unsigned port, const std::string& path);
 
-/// Fails the test where this process has a child, alive or a zombie: what outlives a master falls
-/// to us, as its subreaper.
-void expect_no_process_left();
-/// After a master was killed: waits for those that follow it.
+/// What outlives a master falls to us, as its subreaper: fails the test where one of these does.
+void expect_gone(const std::set<pid_t>& pids);
+/// Waits for processes of processes, which die with or soon after those; that they do not end shows
+/// as the test's time limit.
 void await_no_process();
 
 }  // namespace test

@@ -87,6 +87,17 @@ asio::awaitable<std::optional<reply>> unless_gone(socket_type& client,
   co_return answer;
 }
 
+/// A socket that is closed with something unread in it takes the answer along.
+asio::awaitable<void> take_the_rest(stream_type& stream) {
+  error_code error;
+  stream.socket().shutdown(socket_type::shutdown_send, error);
+  stream.expires_after(client_patience);
+  char rest[4096];
+  while (!error)
+    co_await stream.async_read_some(asio::buffer(rest),
+                                    asio::redirect_error(asio::use_awaitable, error));
+}
+
 }  // namespace
 
 struct control_server::impl {
@@ -168,12 +179,13 @@ asio::awaitable<void> control_server::impl::session(socket_type client) {
     stream.expires_never();
     std::optional<reply> answer;
     counted request(*this, busy);
+    bool unread = static_cast<bool>(error);
     if (error)
       answer = misread(error);
     else
       answer = co_await respond(stream.socket(), parser.get(), who);
     if (!answer) co_return;
-    more = !error && parser.get().keep_alive() && !ended;
+    more = !unread && parser.get().keep_alive() && !ended;
     http::response<http::string_body> response(static_cast<http::status>(answer->status), 11);
     response.set(http::field::content_type, "application/json");
     if (answer->status == 405) response.set(http::field::allow, "GET, POST");
@@ -184,6 +196,7 @@ asio::awaitable<void> control_server::impl::session(socket_type client) {
     co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, error));
     stream.expires_never();
     if (error) co_return;
+    if (unread) co_await take_the_rest(stream);
   }
   if (ended) parked.push_back(stream.release_socket());
 }

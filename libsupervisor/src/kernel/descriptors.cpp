@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "kernel/error.hpp"
+#include "kernel/signal_mask.hpp"
 
 namespace supervisor::kernel {
 
@@ -129,6 +130,9 @@ bool wait_readable(int fd, duration limit) noexcept {
 }
 
 bool write_now(int fd, std::string_view text) noexcept {
+  // In the background a terminal may answer a write with TTOU. Where that is caught, the write is
+  // restarted after the handler, for ever; where it is blocked, the kernel lets it pass.
+  blocked_signals meanwhile;
   // A pipe that polls writable takes PIPE_BUF (4096) bytes whole without waiting, pipe(7).
   constexpr std::size_t whole = 4096;
   while (!text.empty()) {

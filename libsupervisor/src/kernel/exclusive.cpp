@@ -24,9 +24,11 @@ std::string read_info(int directory, const char* name) {
   std::string text;
   unique_fd file(openat(directory, name, O_RDONLY | O_CLOEXEC));
   char part[4096];
-  ssize_t size = 0;
-  while (file && (size = read(file.get(), part, sizeof part)) > 0)
-    text.append(part, static_cast<std::size_t>(size));
+  ssize_t size = sizeof part;
+  while (file && size == sizeof part) {  // a short read is the last one
+    size = read(file.get(), part, sizeof part);
+    if (size > 0) text.append(part, static_cast<std::size_t>(size));
+  }
   return text;
 }
 
@@ -52,9 +54,10 @@ registration take_over(int fd) noexcept try {
   std::unique_ptr<DIR, int (*)(DIR*)> infos(opendir("/proc/self/fdinfo"), closedir);
   registration found;
   while (const dirent* entry = infos ? readdir(infos.get()) : nullptr) {
-    if (entry->d_name[0] == '.') continue;
+    const int number = std::atoi(entry->d_name);
+    if (number <= STDERR_FILENO) continue;  // stdio, "." and ".."
     if (!find_entry(read_info(dirfd(infos.get()), entry->d_name), fd, found.data)) continue;
-    found.epoll = std::atoi(entry->d_name);
+    found.epoll = number;
     dismiss(found, fd);
     break;
   }

@@ -1,7 +1,5 @@
 #include "kernel/signal_handlers.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -134,14 +132,6 @@ bool is_ours(const struct sigaction& action) noexcept {
 }
 
 }  // namespace
-
-signals_blocked::signals_blocked() noexcept {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before_);
-}
-
-signals_blocked::~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 struct sigaction disposition(int number) {
   struct sigaction present;

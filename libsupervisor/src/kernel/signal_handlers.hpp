@@ -9,17 +9,6 @@
 
 namespace supervisor::kernel {
 
-/// Blocks every signal of the calling thread while it lives.
-class signals_blocked {
- public:
-  signals_blocked() noexcept;
-  ~signals_blocked();
-  signals_blocked(const signals_blocked&) = delete;
-
- private:
-  sigset_t before_;
-};
-
 /// What the process does on `number` now. Throws system_error (a bad number).
 struct sigaction disposition(int number);
 

@@ -180,6 +180,10 @@ unique_fd open_listener(listener_spec& spec) {
   return socket;
 }
 
+void remove_listener(const listener_spec& spec) noexcept {
+  if (spec.kind == listener_spec::family::unix_path) unlink(spec.host.c_str());
+}
+
 namespace {
 constexpr std::size_t most_descriptors = 253;  // SCM_MAX_FD, unix(7)
 }

@@ -16,6 +16,8 @@ namespace supervisor::kernel {
 /// live one is an error. Throws boost::system::system_error: "127.0.0.1:80: Permission denied;
 /// ports below 1024 need CAP_NET_BIND_SERVICE".
 unique_fd open_listener(listener_spec& spec);
+/// Removes the file of a unix socket that is listened on no more.
+void remove_listener(const listener_spec& spec) noexcept;
 
 /// A packet of a SOCK_SEQPACKET socket with the descriptors that came along.
 struct packet {

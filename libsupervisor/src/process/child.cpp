@@ -121,6 +121,7 @@ void child::on_order(pid_t pid, std::optional<launch_error> error) {
   try {
     begin(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
   } catch (const boost::system::system_error& e) {
+    mold_->expect_stray();
     fail({"pidfd", e.code().value(), what_->function});
   }
 }

@@ -31,6 +31,7 @@ class child : public std::enable_shared_from_this<child> {
 
   const child_view& view() const noexcept { return view_; }
   void watch(host::observer changed) { changed_ = std::move(changed); }
+  /// To one that waits for its mold, TERM and the like mean that it is not to be made at all.
   boost::system::error_code signal(int number);
   void poke() noexcept;
   bool reported() const noexcept { return reported_; }

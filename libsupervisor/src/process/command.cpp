@@ -62,14 +62,20 @@ class variables {
 };
 
 constexpr int first_listener = 3;  // SD_LISTEN_FDS_START
+constexpr std::string_view name_characters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
-/// Replaces every {fd:NAME}.
+/// Replaces every {fd:NAME}; other braces are the program's own.
 std::string fill_in(std::string text, const std::vector<std::pair<std::string, int>>& listeners) {
   constexpr std::string_view open = "{fd:";
   for (auto at = text.find(open); at != text.npos; at = text.find(open, at)) {
-    auto close = text.find('}', at);
-    if (close == text.npos) break;
-    auto name = text.substr(at + open.size(), close - at - open.size());
+    auto start = at + open.size();
+    auto close = std::min(text.find_first_not_of(name_characters, start), text.size());
+    if (close == start || text[close] != '}') {
+      at = close;
+      continue;
+    }
+    auto name = text.substr(start, close - start);
     auto known = std::ranges::find(listeners, name, [](auto& each) { return each.first; });
     if (known == listeners.end()) throw launch_failure{{"listener", ENOENT, name}};
     auto number = std::to_string(first_listener + (known - listeners.begin()));
@@ -79,6 +85,8 @@ std::string fill_in(std::string text, const std::vector<std::pair<std::string, i
   return text;
 }
 
+/// Not for a program that is told by its arguments: gunicorn, told twice, takes each socket twice,
+/// and closes it once too often.
 void add_listeners(variables& environment, const command_surroundings& around) {
   if (around.listeners.empty()) return;
   std::string names;
@@ -124,13 +132,14 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
   variables environment;
   for (auto& [name, value] : what.environment) environment.set(name, value);
   if (!around.notify_socket.empty()) environment.add("NOTIFY_SOCKET=" + around.notify_socket);
-  add_listeners(environment, around);
   plan.path = prepare("exec", what.program,
                       [&] { return kernel::find_program(what.program, environment.get("PATH")); });
-  plan.environment = environment.take();
   plan.arguments.push_back(what.program);
   for (auto& argument : what.arguments)
     plan.arguments.push_back(fill_in(argument, around.listeners));
+  bool told = !std::equal(what.arguments.begin(), what.arguments.end(), plan.arguments.begin() + 1);
+  if (!told) add_listeners(environment, around);
+  plan.environment = environment.take();
   plan.descriptors = {around.in, around.out, around.err};
   for (auto& [name, fd] : around.listeners) plan.descriptors.push_back(fd);
   plan.directory = what.directory;

@@ -90,6 +90,7 @@ class kernel_host final : public host {
 kernel_host::~kernel_host() {
   for (auto& [name, program] : programs_)
     if (program.mold) program.mold->close();
+  for (auto& [listener, socket] : listeners_) kernel::remove_listener(listener);
 }
 
 listener_spec kernel_host::listen(const listener_spec& wanted) {

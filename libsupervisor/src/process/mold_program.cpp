@@ -44,7 +44,7 @@ void mold_program::start() {
   socket.theirs.reset();
   died_.reset();
   refused_ = std::move(failed);
-  ready_ = strays_ = false;
+  ready_ = false;
   pid_ = process.pid();
   auto self = weak_from_this();
   auto call = [self](auto member) {
@@ -66,11 +66,29 @@ void mold_program::start() {
   started.pid = pid_;
   services_.log.record(std::move(started));
   client_->setup({pool_, generation_, what_, listeners_, cells_->memory(), activity_cells::count});
+  limit_boot();
+}
+
+/// A preload that never ends would keep a rollout open for ever.
+void mold_program::limit_boot() {
+  boot_ =
+      services_.timers.call_at(later(steady_now(), what_->boot_timeout), [self = weak_from_this()] {
+        auto alive = self.lock();
+        if (!alive) return;
+        alive->boot_ = 0;
+        alive->refused_ = {"preload", ETIMEDOUT, "function " + alive->what_->function};
+        alive->services_.children.signal(alive->process_, SIGKILL);
+      });
+}
+
+void mold_program::end_boot() {
+  if (boot_) services_.timers.cancel(std::exchange(boot_, 0));
 }
 
 void mold_program::close() {
   if (std::exchange(closed_, true)) return;
   if (retry_) services_.timers.cancel(retry_);
+  end_boot();
   strays_ |= std::any_of(orders_.begin(), orders_.end(), [](auto& o) { return o.second.given; });
   client_.reset();
   services_.children.signal(process_, SIGKILL);
@@ -103,6 +121,7 @@ void mold_program::give(child_id id, order& order) {
 }
 
 void mold_program::on_ready() {
+  end_boot();
   ready_ = true;
   ready_at_ = steady_now();
   for (auto& [id, order] : orders_)
@@ -125,6 +144,7 @@ void mold_program::on_closed() {
 
 void mold_program::on_died(exit_status status) {
   died_ = status;
+  end_boot();
   services_.children.bury(process_);
   process_ = 0;
   record_exit();

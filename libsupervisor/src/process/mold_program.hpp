@@ -36,6 +36,8 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   void launch(child_id, const mold_order&, done);
   /// Takes an order back that no mold was given yet; false when one has it. `done` is not called.
   bool withdraw(child_id);
+  /// A worker was made that its owner could not take: it is reaped when the mold goes.
+  void expect_stray() noexcept { strays_ = true; }
 
  private:
   struct order {
@@ -46,6 +48,8 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
 
   void start();
   void start_later(bool was_ready);
+  void limit_boot();
+  void end_boot();
   void give(child_id, order&);
   void on_ready();
   void on_closed();
@@ -77,6 +81,7 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   bool strays_ = false;  ///< this mold may have left a worker that we do not know
   unsigned failures_ = 0;
   timer_id retry_ = 0;
+  timer_id boot_ = 0;  ///< when this mold has to be ready
   std::map<child_id, order> orders_;
 };
 

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "kernel/signal_handlers.hpp"
+#include "kernel/signal_mask.hpp"
 #include "supervisor/signals.hpp"
 
 namespace asio = boost::asio;
@@ -62,7 +63,7 @@ class kernel_feed final : public signal_feed {
 
   void watch(int number) override {
     if (state_->watched.contains(number)) return;
-    kernel::signals_blocked between;  // nothing reaches Asio's handler that ours has not counted
+    kernel::blocked_signals between;  // nothing reaches Asio's handler that ours has not counted
     auto before = kernel::disposition(number);
     state_->set.add(number);
     try {
@@ -101,7 +102,7 @@ class kernel_feed final : public signal_feed {
   /// Asio resets to SIG_DFL (never to what was there), so a signal must not come in between. Other
   /// threads of the process can still take one there; a supervisor has none.
   void remove(int number, const struct sigaction& before) noexcept {
-    kernel::signals_blocked between;
+    kernel::blocked_signals between;
     boost::system::error_code ignored;  // fails only where the number is not in the set
     state_->set.remove(number, ignored);
     kernel::release_signal(number, before);

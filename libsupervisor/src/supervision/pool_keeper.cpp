@@ -1,6 +1,5 @@
 #include "supervision/pool_keeper.hpp"
 
-#include <algorithm>
 #include <utility>
 
 #include "supervision/decide.hpp"
@@ -69,7 +68,7 @@ asio::awaitable<void> pool_keeper::keep(slot& s) {
   transition(std::move(e));
 }
 
-/// Those that the state has and nobody runs yet. A slot runs to its first suspension here.
+/// Those that the state has and nobody runs yet.
 void pool_keeper::start_slots() {
   std::vector<std::shared_ptr<slot>> fresh;
   for (auto& s : state_.slots) {
@@ -155,15 +154,15 @@ void pool_keeper::poke_one() {
 void pool_keeper::tend_programs() {
   auto needed = needed_programs(state_);
   for (auto it = programs_.begin(); it != programs_.end();) {
-    auto& [generation, program] = *it;
-    bool close = !needed.contains(generation) && std::exchange(program.asked, false);
-    if (close) host_.close_program(name(), generation);
-    // A worker that leaves is treated as its spec says to its end.
-    bool of_a_slot = std::ranges::count(state_.slots, generation, &slot_state::generation) > 0;
-    it = needed.contains(generation) || of_a_slot ? std::next(it) : programs_.erase(it);
+    auto generation = it->first;
+    if (needed.contains(generation)) {
+      ++it;
+      continue;
+    }
+    it = programs_.erase(it);
+    host_.close_program(name(), generation);
   }
   for (auto& [generation, program] : programs_) {
-    if (!needed.contains(generation)) continue;
     if (!std::exchange(program.asked, true)) open_program(generation);
     auto view = host_.program(name(), generation);
     if (view.open && !std::exchange(program.told, true)) {
@@ -200,8 +199,11 @@ void pool_keeper::reopen_program(std::uint64_t generation) {
   open_program(generation);
 }
 
-time_point pool_keeper::next_start(time_point now) const {
+time_point pool_keeper::next_start(const slot_state& me, time_point now) const {
   auto budget = state_.budget;
+  // Each in its turn, at a time of its own: they need not all wake for every token.
+  for (auto it = state_.slots.begin(); &*it != &me; ++it)
+    if (it->now == phase::waiting) budget.tokens -= 1;
   return take_start(budget, state_.target, now);
 }
 

@@ -58,8 +58,8 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   program_view program(std::uint64_t generation) const;
   /// Once more, after it could not be opened.
   void reopen_program(std::uint64_t generation);
-  /// When the pool's budget allows a start.
-  time_point next_start(time_point now) const;
+  /// When the pool's budget allows this slot's start.
+  time_point next_start(const slot_state&, time_point now) const;
 
  private:
   struct program_entry {

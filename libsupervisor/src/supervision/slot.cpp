@@ -44,7 +44,7 @@ asio::awaitable<void> slot::wait_for_turn() {
       co_return;
     } else if (!program.open) {
       co_await wakeup_.wait();
-    } else if (auto turn = pool_.next_start(now); turn > now) {
+    } else if (auto turn = pool_.next_start(me_, now); turn > now) {
       co_await wakeup_.wait(turn);
     } else {
       launch();

@@ -123,6 +123,13 @@ bool is_of_a_slot(event_kind kind) {
   }
 }
 
+void resize(pool_state& p, unsigned target) {
+  // Workers that are asked for are no storm of restarts: the budget grows with the pool.
+  if (target > p.target) p.budget.tokens += 2.0 * (target - p.target);
+  p.target = target;
+  p.drained = false;
+}
+
 void stop_pool(pool_state& p, const event& e) {
   p.stopping = true;
   if (e.count == 0 || p.quick) return;
@@ -140,8 +147,7 @@ bool apply_to_pool(pool_state& p, const event& e) {
       p.generation = p.committed = p.last_generation = e.generation;
       return true;
     case event_kind::pool_resized:
-      p.target = static_cast<unsigned>(e.count);
-      p.drained = false;
+      resize(p, static_cast<unsigned>(e.count));
       return true;
     case event_kind::pool_drained:
       p.drained = true;

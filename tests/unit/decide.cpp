@@ -1,0 +1,299 @@
+// The decisions of a pool, by tables: a state, and the event that follows.
+#include "supervision/decide.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <csignal>
+
+using namespace supervisor;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr time_point noon{12h};
+
+/// A pool at generation 1, written as it is read: pool(2).slot(0, ready).slot(1, ready)
+struct pool_of {
+  explicit pool_of(unsigned target) {
+    state.name = "web";
+    state.target = target;
+    state.generation = state.committed = state.last_generation = 1;
+    state.last_command = 90;
+  }
+  pool_of& slot(unsigned number, phase now, std::uint64_t generation = 1) {
+    slot_state s;
+    s.id = ++state.last_slot_id;
+    s.number = number;
+    s.now = now;
+    s.generation = generation;
+    s.last_event = 100 + s.id;
+    state.slots.push_back(s);
+    return *this;
+  }
+  pool_of& retiring(exit_cause why = exit_cause::scaled_down) {
+    state.slots.back().retiring = why;
+    return *this;
+  }
+  pool_of& replacing(std::uint64_t id) {
+    state.slots.back().replaces = id;
+    return *this;
+  }
+  pool_of& rolling(bool opened = true) {
+    state.rolling = true;
+    state.opened = opened;
+    state.generation = state.last_generation = 2;
+    return *this;
+  }
+  pool_of& with(bool pool_state::* flag) {
+    state.*flag = true;
+    return *this;
+  }
+  pool_of& trouble(std::uint64_t slot_id, std::uint64_t generation) {
+    state.last_trouble = {slot_id, generation, 99, "slot 0: exit 1 (crash)"};
+    return *this;
+  }
+  pool_state state;
+};
+
+/// "slot_added 3 number 1 gen 2 for 2", "slot_retiring 1 scaled_down", ...
+std::string next(const pool_of& p) {
+  auto e = next_event(p.state);
+  if (!e) return "nothing";
+  BOOST_TEST(e->pool == "web");
+  BOOST_TEST(e->cause != 0u);
+  auto id = std::to_string(e->slot_id);
+  switch (e->kind) {
+    case event_kind::slot_added:
+      return "add " + id + " as " + std::to_string(e->slot) + " gen " +
+             std::to_string(e->generation) + (e->number ? " for " + std::to_string(e->number) : "");
+    case event_kind::slot_retiring:
+      return "retire " + id + " " + std::string(to_string(e->why));
+    case event_kind::rollout_committed:
+      return "commit " + std::to_string(e->generation);
+    case event_kind::rollout_failed:
+      return "give up " + std::to_string(e->generation) + ": " + e->text;
+    case event_kind::pool_stopped:
+      return "stopped";
+    default:
+      return "?";
+  }
+}
+
+constexpr auto ready = phase::ready;
+constexpr auto starting = phase::starting;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(decide)
+
+BOOST_AUTO_TEST_CASE(size) {
+  BOOST_TEST(next(pool_of(0)) == "nothing");
+  BOOST_TEST(next(pool_of(2)) == "add 1 as 0 gen 1");
+  BOOST_TEST(next(pool_of(2).slot(0, ready)) == "add 2 as 1 gen 1");
+  BOOST_TEST(next(pool_of(2).slot(0, ready).slot(1, starting)) == "nothing");
+  BOOST_TEST(next(pool_of(1).slot(0, ready).slot(1, ready)) == "retire 1 scaled_down");
+  // The number of one that leaves is free again, and the lowest free one is taken.
+  BOOST_TEST(next(pool_of(2).slot(0, phase::stopping).retiring().slot(1, ready)) ==
+             "add 3 as 0 gen 1");
+  BOOST_TEST(next(pool_of(3).slot(3, ready).slot(0, ready)) == "add 3 as 1 gen 1");
+  BOOST_TEST(next(pool_of(1).slot(0, phase::backing_off).slot(1, ready)) == "retire 1 scaled_down");
+}
+
+BOOST_AUTO_TEST_CASE(stopping_and_draining) {
+  BOOST_TEST(next(pool_of(1).slot(0, ready).with(&pool_state::stopping)) == "retire 1 stopped");
+  BOOST_TEST(next(pool_of(1).slot(0, ready).with(&pool_state::drained)) == "retire 1 stopped");
+  BOOST_TEST(next(pool_of(1).with(&pool_state::drained)) == "nothing");
+  BOOST_TEST(next(pool_of(1).with(&pool_state::stopping)) == "stopped");
+  auto leaving = pool_of(1).slot(0, phase::stopping).retiring().with(&pool_state::stopping);
+  BOOST_TEST(next(leaving) == "nothing");
+  BOOST_TEST(next(pool_of(1).with(&pool_state::stopping).with(&pool_state::stopped)) == "nothing");
+  // One on trial leaves too.
+  auto trial = pool_of(1).slot(0, ready).slot(0, starting).replacing(1);
+  BOOST_TEST(next(trial.with(&pool_state::stopping)) == "retire 2 stopped");
+}
+
+BOOST_AUTO_TEST_CASE(rollout) {
+  auto two = pool_of(2).slot(0, ready).slot(1, ready);
+  BOOST_TEST(next(pool_of(two).rolling(false)) == "nothing");
+  BOOST_TEST(next(pool_of(two).rolling()) == "add 3 as 0 gen 2 for 1");
+  // One at a time.
+  auto one_flies = pool_of(two).slot(0, starting, 2).replacing(1).rolling();
+  BOOST_TEST(next(one_flies) == "nothing");
+  auto one_stands = pool_of(two).slot(0, ready, 2).replacing(1).rolling();
+  BOOST_TEST(next(one_stands) == "retire 1 replaced");
+  // The next does not wait for the drain of the one before.
+  auto drains = pool_of(2)
+                    .slot(0, phase::stopping)
+                    .retiring(exit_cause::replaced)
+                    .slot(0, ready, 2)
+                    .slot(1, ready)
+                    .rolling();
+  BOOST_TEST(next(drains) == "add 4 as 1 gen 2 for 3");
+  auto all = pool_of(2).slot(0, ready, 2).slot(1, ready, 2).rolling();
+  BOOST_TEST(next(all) == "commit 2");
+  BOOST_TEST(next(pool_of(2).slot(0, ready, 2).slot(1, starting, 2).rolling()) == "nothing");
+  BOOST_TEST(next(pool_of(0).rolling()) == "commit 2");
+  BOOST_TEST(next(pool_of(2).rolling().with(&pool_state::drained)) == "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(a_new_slot_during_a_rollout) {
+  BOOST_TEST(next(pool_of(2).slot(0, ready).rolling(false)) == "add 2 as 1 gen 1");
+  BOOST_TEST(next(pool_of(2).slot(0, ready).rolling(true)) == "add 2 as 1 gen 2");
+}
+
+BOOST_AUTO_TEST_CASE(trouble) {
+  auto rolling = pool_of(1).slot(0, ready).slot(0, phase::gone, 2).replacing(1).rolling();
+  BOOST_TEST(next(pool_of(rolling).trouble(2, 2)) == "give up 2: slot 0: exit 1 (crash)");
+  // Of an older generation, of a restart, or when nothing is rolled out: no reason.
+  BOOST_TEST(next(pool_of(rolling).trouble(2, 1)) == "nothing");
+  BOOST_TEST(next(pool_of(1).slot(0, ready).trouble(2, 1)) == "nothing");
+}
+
+BOOST_AUTO_TEST_CASE(the_way_back) {
+  // Given up with one of two replaced: it is replaced back the same way.
+  auto mixed = pool_of(2).slot(0, ready, 2).slot(1, ready, 1);
+  BOOST_TEST(next(mixed) == "add 3 as 0 gen 1 for 1");
+  // The one on trial is moot.
+  auto flying = pool_of(2).slot(0, ready).slot(0, starting, 2).replacing(1).slot(1, ready);
+  BOOST_TEST(next(flying) == "retire 2 replaced");
+}
+
+BOOST_AUTO_TEST_CASE(restart_of_a_slot) {
+  auto fresh = pool_of(1).slot(0, ready).slot(0, starting).replacing(1);
+  BOOST_TEST(next(fresh) == "nothing");
+  fresh.state.slots.back().now = ready;
+  BOOST_TEST(next(fresh) == "retire 1 recycled");
+  auto shrunk = pool_of(0).slot(0, phase::stopping).retiring().slot(0, starting).replacing(1);
+  BOOST_TEST(next(shrunk) == "retire 2 stopped");
+  auto scaled = pool_of(1).slot(0, phase::stopping).retiring().slot(0, starting).replacing(1);
+  BOOST_TEST(next(scaled.slot(1, ready)) == "retire 2 scaled_down");
+}
+
+BOOST_AUTO_TEST_CASE(settled_means_that_nothing_moves) {
+  auto is_settled = [](const pool_of& p) { return settled(p.state); };
+  BOOST_TEST(is_settled(pool_of(0)));
+  BOOST_TEST(is_settled(pool_of(1).slot(0, ready)));
+  BOOST_TEST(is_settled(pool_of(1).slot(0, phase::backing_off)));
+  for (auto now : {phase::waiting, phase::launching, starting, phase::stopping, phase::gone})
+    BOOST_TEST(!is_settled(pool_of(1).slot(0, now)));
+  BOOST_TEST(!is_settled(pool_of(2).slot(0, ready)));
+  BOOST_TEST(!is_settled(pool_of(1).slot(0, ready).retiring()));
+  BOOST_TEST(!is_settled(pool_of(1).slot(0, ready).slot(0, ready).replacing(1)));
+  BOOST_TEST(!is_settled(pool_of(1).slot(0, ready, 2).rolling()));
+  BOOST_TEST(!is_settled(pool_of(1).slot(0, ready, 2)));
+  BOOST_TEST(!is_settled(pool_of(1).with(&pool_state::stopping)));
+  BOOST_TEST(is_settled(pool_of(1).with(&pool_state::stopped)));
+  BOOST_TEST(is_settled(pool_of(1).with(&pool_state::drained)));
+}
+
+BOOST_AUTO_TEST_CASE(needed_programs_are_those_of_somebody) {
+  BOOST_TEST((needed_programs(pool_of(1).state) == std::set<std::uint64_t>{1}));
+  BOOST_TEST((needed_programs(pool_of(1).rolling().state) == std::set<std::uint64_t>{1, 2}));
+  auto three = pool_of(1).slot(0, ready, 3).state;
+  BOOST_TEST((needed_programs(three) == std::set<std::uint64_t>{1, 3}));
+  BOOST_TEST(needed_programs(pool_of(1).with(&pool_state::stopped).state).empty());
+}
+
+BOOST_AUTO_TEST_CASE(stop_ladder) {
+  spec what("serve");
+  what.stop = {{SIGQUIT, 10s}, {SIGTERM, 500ms}};
+  auto step = [&](exit_cause why, unsigned n, bool quick) {
+    return ladder_step(what, why, n, quick, noon);
+  };
+  auto stopped = exit_cause::stopped;
+  BOOST_TEST((step(stopped, 0, false) == stop_order{SIGQUIT, noon + 10s}));
+  BOOST_TEST((step(stopped, 1, false) == stop_order{SIGTERM, noon + 500ms}));
+  BOOST_TEST((step(stopped, 2, false) == stop_order{SIGKILL, never}));
+  BOOST_TEST((step(stopped, 0, true) == stop_order{SIGQUIT, noon + 1s}));
+  BOOST_TEST((step(stopped, 1, true) == stop_order{SIGTERM, noon + 500ms}));
+  BOOST_TEST((step(exit_cause::hang, 0, false) == stop_order{SIGABRT, noon + 5s}));
+  BOOST_TEST((step(exit_cause::hang, 1, false) == stop_order{SIGKILL, never}));
+  what.stop = {{SIGTERM, duration::max()}};
+  BOOST_TEST((step(stopped, 0, false) == stop_order{SIGTERM, never}));
+}
+
+BOOST_AUTO_TEST_CASE(causes_of_an_exit) {
+  auto none = exit_cause::none;
+  auto after = [&](exit_status how, exit_cause stopped_for = exit_cause::none, bool oom = false) {
+    child_view seen;
+    seen.exited = how;
+    seen.out_of_memory = oom;
+    return to_string(classify(&seen, stopped_for));
+  };
+  BOOST_TEST(after(exit_status::exited(0)) == "finished");
+  BOOST_TEST(after(exit_status::exited(9)) == "crash");
+  BOOST_TEST(after(exit_status::signalled(SIGSEGV)) == "crash");
+  BOOST_TEST(after(exit_status::signalled(SIGABRT)) == "crash");
+  BOOST_TEST(after(exit_status::signalled(SIGKILL)) == "killed");
+  BOOST_TEST(after(exit_status::signalled(SIGTERM)) == "killed");
+  BOOST_TEST(after(exit_status::signalled(SIGKILL), none, true) == "out_of_memory");
+  BOOST_TEST(after(exit_status::lost()) == "lost");
+  BOOST_TEST(after(exit_status::exited(0), exit_cause::replaced) == "replaced");
+  BOOST_TEST(after(exit_status::signalled(SIGKILL), exit_cause::hang) == "hang");
+  BOOST_TEST(to_string(classify(nullptr, none)) == "lost");
+  BOOST_TEST(to_string(classify(nullptr, exit_cause::stopped)) == "stopped");
+  child_view never_ran;
+  never_ran.failed = launch_error{"exec", ENOENT, "/bin/nope"};
+  BOOST_TEST(to_string(classify(&never_ran, none)) == "launch_failure");
+}
+
+BOOST_AUTO_TEST_CASE(another_start) {
+  auto again = [](const pool_of& p, unsigned failures) {
+    return starts_again(p.state, p.state.slots.back(), failures);
+  };
+  BOOST_TEST(again(pool_of(1).slot(0, ready), 5));
+  BOOST_TEST(!again(pool_of(1).slot(0, ready).retiring(), 0));
+  auto restarted = pool_of(1).slot(0, ready).slot(0, starting).replacing(1);
+  BOOST_TEST(!again(restarted, 1));
+  BOOST_TEST(again(restarted, 0));  // killed by a stranger
+  auto rolled = pool_of(1).slot(0, ready).slot(0, starting, 2).replacing(1).rolling();
+  BOOST_TEST(!again(rolled, 1));
+  auto back = pool_of(1).slot(0, ready, 2).slot(0, starting, 1).replacing(1);
+  BOOST_TEST(again(back, 1));
+}
+
+BOOST_AUTO_TEST_CASE(ready_without_a_word) {
+  slot_state s;
+  s.started_at = noon;
+  spec function("serve");
+  auto command = spec::command("/bin/server");
+  BOOST_TEST((ready_unasked(function, s) == never));
+  BOOST_TEST((ready_unasked(command, s) == noon + 500ms));
+  function.ready = readiness::alive;
+  command.ready = readiness::notify;
+  BOOST_TEST((ready_unasked(function, s) == noon + 500ms));
+  BOOST_TEST((ready_unasked(command, s) == never));
+}
+
+BOOST_AUTO_TEST_CASE(what_people_see) {
+  auto p = pool_of(4)
+               .slot(0, ready)
+               .slot(1, phase::backing_off)
+               .slot(2, phase::stopping)
+               .slot(3, phase::waiting);
+  auto it = p.state.slots.begin();
+  it->pid = 4711;
+  it->started_at = noon - 90s;
+  it->status = "serving";
+  ++it;
+  it->deadline = noon + 6100ms;
+  it->last_exit = exit_status::exited(70);
+  it->last_cause = exit_cause::crash;
+  ++it;
+  it->stopped_for = exit_cause::replaced;
+  it->deadline = noon + 12s;
+
+  auto status = describe_pool(p.state, noon);
+  BOOST_TEST(status.ready == 1u);
+  BOOST_TEST(status.target == 4u);
+  BOOST_TEST(status.slots[0].state == "ready");
+  BOOST_TEST(status.slots[0].detail == "serving");
+  BOOST_TEST((status.slots[0].uptime == 90s));
+  BOOST_TEST(status.slots[1].state == "backing off");
+  BOOST_TEST(status.slots[1].detail == "next start in 7 s, exit 70");
+  BOOST_TEST(status.slots[1].last_exit == "exit 70 (crash)");
+  BOOST_TEST(status.slots[2].state == "stopping");
+  BOOST_TEST(status.slots[2].detail == "replaced, next step in 12 s");
+  BOOST_TEST(status.slots[3].state == "waiting");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
