@@ -66,7 +66,7 @@ awaitable<int> stamp_signals(supervisor::supervisor& self) {
     co_return;
   });
   ++bench::the_board().ready;
-  co_await self.serve(on, supervisor::until{SIGTERM});
+  co_await self.serve(on, supervisor::until(SIGTERM));
   co_return 0;
 }
 
