@@ -133,7 +133,9 @@ std::string of_pool(const event& e) {
     case event_kind::mold_started:
       return "mold started";
     case event_kind::mold_exited:
-      return "mold exited: " + e.exit.str() + (e.text.empty() ? "" : "; " + e.text);
+      return "mold exited: " + e.exit.str() +
+             (e.why == exit_cause::none ? "" : ", " + words(e.why)) +
+             (e.text.empty() ? "" : "; " + e.text);
     default:
       return e.text;
   }
