@@ -266,7 +266,7 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("started", of_worker(event_kind::worker_started));
   add("ready", of_worker(event_kind::worker_ready));
   add("says: warm", of_worker(event_kind::worker_status)).text = "warm";
-  auto& stopping = add("stopping, replaced: sent SIGTERM, next step in 30 s",
+  auto& stopping = add("told to leave, replaced: sent SIGTERM, next step in 30 s",
                        of_worker(event_kind::worker_stopping));
   stopping.why = exit_cause::replaced;
   stopping.number = SIGTERM;
