@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 
 #include <boost/test/unit_test.hpp>
+#include <fstream>
 
 #include "kernel/descriptors.hpp"
 #include "process/reaper.hpp"
 #include "support/kernel_world.hpp"
+#include "support/temporary.hpp"
 
 using supervisor::exit_status;
 namespace kernel = supervisor::kernel;
@@ -140,6 +142,35 @@ BOOST_FIXTURE_TEST_CASE(traced_child_does_not_stall_the_loop, fixture) {
     BOOST_REQUIRE(run_until([&] { return reported(id); }));
   }
   BOOST_CHECK(report(id).status == exit_status::signalled(SIGKILL));
+}
+
+BOOST_AUTO_TEST_CASE(kill_that_the_kernel_counts_is_for_want_of_memory) {
+  test::temporary_directory directory;
+  const std::string file = directory / "memory.events";
+  auto count = [&](int kills) {
+    std::ofstream(file) << "low 0\noom 3\noom_kill " << kills << "\noom_group_kill 0\n";
+  };
+  count(1);
+  supervisor::kernel_host_options options;
+  options.memory_events = file;
+  test::kernel_world world(std::move(options));
+  auto killed = [&](auto how) {
+    auto id = world.launch(test::kernel_world::script({"sleep"}));
+    BOOST_REQUIRE(world.run_until([&] { return world.view(id).pid || world.view(id).over(); }));
+    how(id);
+    BOOST_REQUIRE(world.run_until([&] { return world.reported(id); }));
+    return world.view(id).out_of_memory;
+  };
+  auto from_outside = [&](auto id) {
+    auto fd = kernel::open_pidfd(world.view(id).pid);
+    BOOST_CHECK(!kernel::send_signal(fd.get(), SIGKILL));
+  };
+  BOOST_TEST(!killed(from_outside));
+  count(2);
+  BOOST_TEST(killed(from_outside));
+  BOOST_TEST(!killed(from_outside));
+  count(3);
+  BOOST_TEST(!killed([&](auto id) { world.host->signal(id, SIGKILL); }));
 }
 
 BOOST_FIXTURE_TEST_CASE(status_taken_by_somebody_else_is_lost_and_nothing_more, fixture) {
