@@ -215,11 +215,7 @@ void mold_program::adopt_strays() {
     auto name = kernel::short_name(pid);
     if (name != mold_short_name && name != worker_short_name) continue;
     try {
-      auto key = std::make_shared<reaper::key>();
-      auto& children = services_.children;
-      held_process stray(services_.executor, pid, kernel::open_pidfd(pid));
-      *key = children.hold(std::move(stray),
-                           {[&children, key](auto) { children.bury(*key); }, [](auto&) {}});
+      services_.children.adopt(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
     } catch (const boost::system::system_error&) {
       strays_ = true;  // no descriptor left: again when the next mold goes
     }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 
 #include "kernel/pidfd.hpp"
 #include "process/held_process.hpp"
@@ -30,6 +31,9 @@ class reaper {
   reaper(const reaper&) = delete;
 
   key hold(held_process, observer);
+  /// One that nobody has asked for: reaped when it dies, unless somebody comes to hold it, as where
+  /// its mold's answer was still under way.
+  void adopt(held_process);
   boost::system::error_code signal(key, int number);
   /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
   void bury(key);
@@ -49,10 +53,12 @@ class reaper {
   void look_later(key);
   void check(key);
   void finish(key);
+  void disown(pid_t);
 
   timer_queue& timers_;
   watched_fd set_;  ///< of all their pidfds
   std::map<key, entry> entries_;
+  std::set<key> strays_;  ///< of those, the adopted ones
   key last_ = 0;
 };
 
