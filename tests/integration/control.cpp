@@ -1,4 +1,6 @@
 // The control socket and the verbs of the command line.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
@@ -63,6 +65,16 @@ BOOST_AUTO_TEST_CASE(status_has_its_shape) {
   auto table = app.ask({"status"});
   BOOST_TEST(table.code == 0);
   BOOST_TEST(table.out.find("web.1") != std::string::npos, table.out);
+  app.end();
+}
+
+BOOST_AUTO_TEST_CASE(the_socket_and_its_lock_are_for_nobody_else) {
+  running app("1");
+  for (auto& path : {app.control(), app.control() + ".lock"}) {
+    struct stat info{};
+    BOOST_REQUIRE(::stat(path.c_str(), &info) == 0);
+    BOOST_TEST((info.st_mode & 0777) == 0600u, path);
+  }
   app.end();
 }
 
