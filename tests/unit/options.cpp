@@ -9,6 +9,8 @@
 #include <chrono>
 #include <ostream>
 
+#include "values.hpp"
+
 BOOST_AUTO_TEST_SUITE(options)
 
 using namespace std::chrono_literals;
