@@ -28,7 +28,7 @@ struct control_request {
   control_request() = default;
 
   verb what = verb::status;
-  std::string name = "prefork";
+  std::string name;     ///< of the master; empty where the socket's path was given
   std::string control;  ///< path of the socket
   format output = format::table;
   std::optional<std::chrono::nanoseconds> timeout;  ///< how long to wait for the answer

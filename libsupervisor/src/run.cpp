@@ -6,6 +6,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <csignal>
@@ -45,19 +46,24 @@ struct start_failure : std::runtime_error {
   int code;
 };
 
-/// From a failure before anything was started. Throws it where it is no mistake of the user's.
+/// Of a file or socket of the master's own that could not be had.
+int code_of(const boost::system::system_error& error) {
+  bool denied = error.code() == boost::system::errc::permission_denied ||
+                error.code() == boost::system::errc::operation_not_permitted;
+  return denied ? exit_code::denied : exit_code::usage;
+}
+
+/// From a failure before anything was started.
 start_failure explain(const std::exception_ptr& failure) {
-  namespace errc = boost::system::errc;
   try {
     std::rethrow_exception(failure);
   } catch (const start_failure& known) {
     return known;
   } catch (const boost::system::system_error& error) {
     // What could not be opened, and the way out, are in its words.
-    if (error.code() == errc::address_in_use) return {exit_code::conflict, words_of(error)};
-    if (error.code() == errc::permission_denied || error.code() == errc::operation_not_permitted)
-      return {exit_code::denied, words_of(error)};
-    return {exit_code::usage, words_of(error)};
+    if (error.code() == boost::system::errc::address_in_use)
+      return {exit_code::conflict, words_of(error)};
+    return {code_of(error), words_of(error)};
   } catch (const std::invalid_argument& error) {
     return {exit_code::usage, error.what()};
   } catch (const std::exception& error) {
@@ -86,21 +92,39 @@ std::string own_program(const std::vector<std::string>& arguments) {
   return error ? running.string() : path.string();
 }
 
-/// Where log lines go: stderr, or a file that is opened anew on USR1.
+/// Where log lines go: stderr, or a file that is opened anew on USR1. What goes to stderr is held
+/// back until the policy has come past its first step: who could not start has one thing to say.
 class log_output {
  public:
   explicit log_output(std::string path) : path_(std::move(path)) {
-    if (path_.empty()) return;
+    if (path_.empty()) {
+      held_.emplace();
+      return;
+    }
     try {
       file_ = kernel::open_output_file(path_);
     } catch (const boost::system::system_error& error) {
-      throw start_failure(exit_code::usage, fmt::format("the log file {}; choose a path with "
-                                                        "--log-file",
-                                                        words_of(error)));
+      throw start_failure(code_of(error), fmt::format("the log file {}; choose a path with "
+                                                      "--log-file",
+                                                      words_of(error)));
     }
   }
-  bool write(std::string_view line) noexcept {
-    return kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
+  bool write(std::string_view line) {
+    if (held_) {
+      held_->append(line);
+      return true;
+    }
+    return silent_ || kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
+  }
+  /// Writes what was held back, and holds nothing any more.
+  void release() {
+    auto lines = std::exchange(held_, std::nullopt);
+    if (lines && !lines->empty()) write(*lines);
+  }
+  /// Forgets what was held back, and what comes.
+  void drop() {
+    silent_ = held_.has_value();
+    held_.reset();
   }
   /// A path that cannot be opened now leaves the log where it is.
   void reopen() {
@@ -115,6 +139,8 @@ class log_output {
  private:
   std::string path_;
   kernel::unique_fd file_;
+  std::optional<std::string> held_;
+  bool silent_ = false;
 };
 
 /// Writes the log when what an event sets off has begun: a line costs about as much as ordering a
@@ -209,14 +235,15 @@ void master::take_control() {
   try {
     control_.emplace(options_.control, ::getpid());
   } catch (const kernel::already_locked& other) {
-    throw start_failure(
-        exit_code::conflict,
-        fmt::format("another master (pid {}) is running under the name {}; use --name or stop it: "
-                    "prefork stop --name {}",
-                    other.holder(), options_.name, options_.name));
+    bool by_name = options_.control == default_control_path(options_.name);
+    auto option = by_name ? "--name" : "--control";
+    auto& value = by_name ? options_.name : options_.control;
+    throw start_failure(exit_code::conflict,
+                        fmt::format("another master (pid {}) is running with {} {}; stop that one "
+                                    "(prefork stop {} {}), or choose another with {}",
+                                    other.holder(), option, value, option, value, option));
   } catch (const boost::system::system_error& error) {
-    bool denied = error.code() == boost::system::errc::permission_denied;
-    throw start_failure(denied ? exit_code::denied : exit_code::usage,
+    throw start_failure(code_of(error),
                         fmt::format("control socket: {}; set XDG_RUNTIME_DIR or choose a path "
                                     "with --control",
                                     words_of(error)));
@@ -228,11 +255,12 @@ void master::take_pidfile() {
   try {
     pidfile_.emplace(options_.pidfile, ::getpid());
   } catch (const kernel::already_locked& other) {
-    throw start_failure(exit_code::conflict, fmt::format("pidfile {}: {} has it and is running",
-                                                         options_.pidfile, other.holder()));
+    throw start_failure(exit_code::conflict,
+                        fmt::format("pidfile {} is of pid {}, which runs; stop that one, or choose "
+                                    "another path with --pidfile",
+                                    options_.pidfile, other.holder()));
   } catch (const boost::system::system_error& error) {
-    bool denied = error.code() == boost::system::errc::permission_denied;
-    throw start_failure(denied ? exit_code::denied : exit_code::usage,
+    throw start_failure(code_of(error),
                         fmt::format("pidfile: {}; choose a path with --pidfile", words_of(error)));
   }
 }
@@ -263,7 +291,10 @@ void master::serve_control() {
 int master::tell(const std::exception_ptr& failure) {
   auto why = explain(failure);
   bool started = !self_->pools().empty();
-  if (!started) fmt::print(stderr, "{}: {}\n", options_.name, why.what());
+  if (!started) {
+    output_.drop();
+    fmt::print(stderr, "{}: {}\n", options_.name, why.what());
+  }
   if (started || !options_.log.file.empty())
     self_->note(fmt::format("the policy failed: {}", why.what()));
   return started ? exit_code::failed : why.code;
@@ -297,6 +328,7 @@ int master::run(const policy& decide) {
     context_.stop();
   };
   asio::co_spawn(context_, live(decide), std::move(done));
+  asio::post(context_, [this] { output_.release(); });
   while (!context_.stopped()) {
     try {
       context_.run();
@@ -307,6 +339,7 @@ int master::run(const policy& decide) {
       broken = true;
     }
   }
+  output_.release();  // of a policy that never waited
   if (failure) std::rethrow_exception(failure);
   return broken ? exit_code::failed : code_;
 }

@@ -187,7 +187,7 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
     strings arguments;
     const char* named;
   } const rows[] = {
-      {{}, "subcommand"},
+      {{}, "a command is missing"},
       {{"runn"}, "runn"},
       {{"run", "--wokers", "3"}, "--wokers"},
       {{"run", "extra"}, "extra"},

@@ -133,7 +133,9 @@ std::string of_pool(const event& e) {
     case event_kind::mold_started:
       return "mold started";
     case event_kind::mold_exited:
-      return "mold exited: " + e.exit.str() + (e.text.empty() ? "" : "; " + e.text);
+      return "mold exited: " + e.exit.str() +
+             (e.why == exit_cause::none ? "" : ", " + words(e.why)) +
+             (e.text.empty() ? "" : "; " + e.text);
     default:
       return e.text;
   }
@@ -157,7 +159,7 @@ std::string of_worker(const event& e, time_point now) {
     case event_kind::worker_status:
       return "says: " + e.text;
     case event_kind::worker_stopping:
-      return fmt::format("stopping, {}: sent {}{}", words(e.why), sent(), next_step(e, now));
+      return fmt::format("told to leave, {}: sent {}{}", words(e.why), sent(), next_step(e, now));
     case event_kind::worker_escalated:
       return fmt::format("has not left: sent {}{}", sent(), next_step(e, now));
     case event_kind::worker_exited:

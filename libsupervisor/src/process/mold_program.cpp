@@ -52,8 +52,9 @@ void mold_program::start() {
       if (auto alive = self.lock()) (alive.get()->*member)(arguments...);
     };
   };
-  process_ =
-      services_.children.hold(std::move(process), {call(&mold_program::on_died), [](auto&) {}});
+  // Kept to its burial: a program is closed, and often dropped, before its mold has died.
+  auto died = [kept = shared_from_this()](exit_status status) { kept->on_died(status); };
+  process_ = services_.children.hold(std::move(process), {std::move(died), [](auto&) {}});
   auto refuse = [self](launch_error error) {
     if (auto alive = self.lock()) alive->refused_ = std::move(error);
   };
@@ -222,6 +223,7 @@ void mold_program::record_exit() {
   gone.generation = generation_;
   gone.pid = pid_;
   gone.exit = *died_;
+  if (closed_) gone.why = exit_cause::stopped;
   if (refused_) gone.text = refused_->str();
   services_.log.record(std::move(gone));
 }

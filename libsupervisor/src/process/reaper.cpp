@@ -13,6 +13,10 @@ namespace {
 /// How soon a child is looked at again that the kernel cannot watch for us.
 constexpr auto look_again = std::chrono::milliseconds(50);
 
+/// What was sent KILL is waited for at the very end, so that no zombie is left to whoever comes
+/// after us; longer than this only where the kernel itself hangs.
+constexpr auto last_wait = std::chrono::seconds(10);
+
 time_point now() {
   return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
 }
@@ -25,7 +29,7 @@ reaper::reaper(boost::asio::any_io_executor executor, timer_queue& timers)
       set_(executor, kernel::make_pidfd_set(), [this] { look(); }) {}
 
 reaper::~reaper() {
-  auto deadline = now() + std::chrono::seconds(1);
+  auto deadline = now() + last_wait;
   for (auto& [id, held] : entries_) {
     int fd = held.process.pidfd();
     if (held.killed) kernel::wait_readable(fd, deadline - now());
