@@ -172,6 +172,11 @@ class log_writer {
     for (auto& e : waiting_) sink_.write(e);
     waiting_.clear();
   }
+  void release() {
+    flush();
+    output_.release();
+  }
+  void drop() { output_.drop(); }
 
  private:
   asio::io_context& context_;
@@ -292,7 +297,7 @@ int master::tell(const std::exception_ptr& failure) {
   auto why = explain(failure);
   bool started = !self_->pools().empty();
   if (!started) {
-    output_.drop();
+    log_.drop();
     fmt::print(stderr, "{}: {}\n", options_.name, why.what());
   }
   if (started || !options_.log.file.empty())
@@ -328,7 +333,7 @@ int master::run(const policy& decide) {
     context_.stop();
   };
   asio::co_spawn(context_, live(decide), std::move(done));
-  asio::post(context_, [this] { output_.release(); });
+  asio::post(context_, [this] { log_.release(); });
   while (!context_.stopped()) {
     try {
       context_.run();
@@ -339,7 +344,7 @@ int master::run(const policy& decide) {
       broken = true;
     }
   }
-  output_.release();  // of a policy that never waited
+  log_.release();  // of a policy that never waited
   if (failure) std::rethrow_exception(failure);
   return broken ? exit_code::failed : code_;
 }
