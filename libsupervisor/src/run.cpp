@@ -174,6 +174,11 @@ class log_writer {
     for (auto& e : waiting_) sink_.write(e);
     waiting_.clear();
   }
+  void release() {
+    flush();
+    output_.release();
+  }
+  void drop() { output_.drop(); }
 
  private:
   asio::io_context& context_;
@@ -294,7 +299,7 @@ int master::tell(const std::exception_ptr& failure) {
   auto why = explain(failure);
   bool started = !self_->pools().empty();
   if (!started) {
-    output_.drop();
+    log_.drop();
     fmt::print(stderr, "{}: {}\n", options_.name, why.what());
   }
   if (started || !options_.log.file.empty())
@@ -330,7 +335,7 @@ int master::run(const policy& decide) {
     context_.stop();
   };
   asio::co_spawn(context_, live(decide), std::move(done));
-  asio::post(context_, [this] { output_.release(); });
+  asio::post(context_, [this] { log_.release(); });
   while (!context_.stopped()) {
     try {
       context_.run();
@@ -341,7 +346,7 @@ int master::run(const policy& decide) {
       broken = true;
     }
   }
-  output_.release();  // of a policy that never waited
+  log_.release();  // of a policy that never waited
   if (failure) std::rethrow_exception(failure);
   return broken ? exit_code::failed : code_;
 }

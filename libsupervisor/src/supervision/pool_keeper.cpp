@@ -47,7 +47,7 @@ asio::awaitable<void> pool_keeper::run() {
   while (!state_.stopped) {
     tend_programs();
     start_slots();
-    if (std::exchange(poke_owed_, false)) poke_one();
+    if (poke_owed_) poke_owed_ = !poke_one();
     auto next = next_event(state_);
     bool wait = !next;
     // The last output of the last worker is still to come: a stopped pool has told everything.
@@ -143,10 +143,15 @@ void pool_keeper::wake_slots() {
   for (auto& [id, s] : slots_) s->wake();
 }
 
-/// A connection whose wakeup went to the worker that left must not wait for the next one.
-void pool_keeper::poke_one() {
-  for (auto& s : state_.slots)
-    if (s.now == phase::ready) return host_.poke(s.child);
+/// A connection whose wakeup went to the worker that left must not wait for the next one. False
+/// when none is known to be ready: one may wait for connections already, its READY=1 on the way.
+bool pool_keeper::poke_one() {
+  for (auto& s : state_.slots) {
+    if (s.now != phase::ready) continue;
+    host_.poke(s.child);
+    return true;
+  }
+  return false;
 }
 
 // Programs.
