@@ -30,17 +30,19 @@ using boost::system::error_code;
 protocol::socket connect(asio::io_context& context, const std::string& path,
                          const std::string& name) {
   if (path.size() >= 108)  // sockaddr_un::sun_path
-    throw no_answer(exit_code::usage, fmt::format("{} is too long for a socket's path", path));
+    throw no_answer(exit_code::usage,
+                    fmt::format("{} is longer than the 107 bytes of a socket's path", path));
   protocol::socket socket(context);
   error_code error;
   socket.connect(protocol::endpoint(path), error);
   if (!error) return socket;
   if (error == boost::system::errc::no_such_file_or_directory ||
       error == boost::system::errc::connection_refused)
-    throw no_answer(exit_code::not_running,
-                    fmt::format("no master is running under the name {} (nobody listens on {}); "
-                                "start one with prefork run, or choose with --name or --control",
-                                name, path));
+    throw no_answer(
+        exit_code::not_running,
+        fmt::format("no master is running{} (nobody listens on {}); start one with prefork run, or "
+                    "choose with --name or --control",
+                    name.empty() ? "" : " under the name " + name, path));
   bool denied = error == boost::system::errc::permission_denied;
   throw no_answer(denied ? exit_code::denied : exit_code::unreachable,
                   fmt::format("{}: {}{}", path, error.message(),

@@ -20,9 +20,9 @@ struct answer {
   std::string body;
 };
 
-/// One exchange with the master behind `path`, which `name` is for messages: GET without a body,
-/// else POST. With `to_the_end` it returns when the master has closed the connection, as it does
-/// when it is gone. Throws no_answer.
+/// One exchange with the master behind `path`; `name` is for messages, and empty where the path was
+/// given. GET without a body, else POST. With `to_the_end` it returns when the master has closed
+/// the connection, as it does when it is gone. Throws no_answer.
 answer ask(const std::string& path, const std::string& name, const std::string& target,
            const std::string& body, std::optional<std::chrono::nanoseconds> timeout,
            bool to_the_end = false);

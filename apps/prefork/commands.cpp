@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
@@ -19,9 +21,13 @@ namespace app {
 
 namespace {
 
+namespace asio = boost::asio;
 namespace json = boost::json;
 namespace exit_code = supervisor::exit_code;
 using verb = control_request::verb;
+
+/// A status takes a master no time: one that has none for it is not well.
+constexpr std::chrono::nanoseconds status_patience = std::chrono::seconds(10);
 
 const char* target_of(verb what) {
   switch (what) {
@@ -88,40 +94,76 @@ int show_outcome(const answer& got) {
   return code;
 }
 
-std::string sample_url(const supervisor::listener_spec& listener) {
-  if (listener.kind == supervisor::listener_spec::family::unix_path)
+using listener_list = std::vector<supervisor::listener_spec>;
+
+/// What curl is given to reach it.
+std::string sample_url(supervisor::listener_spec listener) {
+  using family = supervisor::listener_spec::family;
+  if (listener.kind == family::unix_path)
     return fmt::format("--unix-socket {} http://localhost", listener.host);
+  if (listener.kind == family::descriptor) return "http://localhost";
+  if (listener.host == "*" || listener.host == "0.0.0.0" || listener.host == "::")
+    listener.host = "localhost";
   return "http://" + listener.address();
 }
 
-void greet(supervisor::supervisor& self, const run_request& what) {
+/// The options by which the verbs find this master.
+std::string whereabouts(const supervisor::run_options& run) {
+  if (run.control != supervisor::default_control_path(run.name)) return " --control " + run.control;
+  return run.name == "prefork" ? "" : " --name " + run.name;
+}
+
+void greet(const supervisor::supervisor& self, const run_request& what, const char* program,
+           const listener_list& listeners) {
   auto pid = ::getpid();
-  bool usual = what.run.control == supervisor::default_control_path("prefork");
-  auto where = usual ? std::string() : " --control " + what.run.control;
-  auto url = sample_url(what.prefork.listeners.front());
-  fmt::print("{} serves {} with {} workers; its pid is {}. Try:\n", self.name(), url,
-             what.prefork.workers, pid);
+  auto url = sample_url(listeners.front());
   const std::pair<std::string, const char*> ideas[] = {
-      {fmt::format("curl {}/", url), "which worker answers?"},
+      {fmt::format("curl {}/pid", url), "which worker answers?"},
       {fmt::format("kill -9 $(curl -s {}/pid)", url), "it is replaced at once"},
       {fmt::format("kill -TTIN {}", pid), "one worker more (TTOU: one fewer)"},
       {fmt::format("kill -HUP {}", pid), "every worker is renewed, no request is lost"},
-      {fmt::format("prefork scale 4{}", where), "then: prefork status, prefork stop"}};
-  for (auto& [command, effect] : ideas) fmt::print("  {:<44}  # {}\n", command, effect);
+      {fmt::format("{} scale 4{}", program, whereabouts(what.run)), "also: status, reload, stop"}};
+  std::size_t width = 0;
+  for (auto& idea : ideas)
+    if (idea.first.size() < 48) width = std::max(width, idea.first.size());
+  fmt::print("\n{} serves {}; its pid is {}. Try in another terminal:\n", self.name(), url, pid);
+  for (auto& [command, effect] : ideas) fmt::print("  {:<{}}  # {}\n", command, width, effect);
+  fmt::print("\n");
   std::fflush(stdout);
+}
+
+/// When there is something to try.
+asio::awaitable<void> greet_when_ready(supervisor::supervisor& self, const run_request& what,
+                                       const char* program, listener_list listeners) {
+  auto web = self.pools().front();
+  co_await web.settled();
+  if (web.ready() > 0) greet(self, what, program, listeners);
+}
+
+/// The demo serves one listener, by its name.
+std::optional<std::string> find_listener_fault(const run_request& what) {
+  for (auto& listener : what.prefork.listeners)
+    if (listener.name == "http" || !what.what.is_function()) return std::nullopt;
+  return "the demo serves the listener named http; add -b http=ADDR, or a command after --";
 }
 
 }  // namespace
 
 int run(int argc, char** argv, run_request what) {
   auto fault = supervisor::find_fault(what.what);
-  if (!fault) fault = supervisor::find_missing(what.what);
+  if (!fault) fault = find_listener_fault(what);
   if (fault) {
     fmt::print(stderr, "prefork: {}\n", *fault);
     return exit_code::usage;
   }
+  if (auto missing = supervisor::find_missing(what.what)) {
+    fmt::print(stderr, "prefork: {}\n", missing->text);
+    return missing->denied ? exit_code::denied : exit_code::usage;
+  }
   if (what.what.is_function())
-    what.prefork.started = [&what](supervisor::supervisor& self) { greet(self, what); };
+    what.prefork.started = [&what, argv](supervisor::supervisor& self, const listener_list& all) {
+      self.spawn(greet_when_ready(self, what, argv[0], all));
+    };
   auto decide = [&what](supervisor::supervisor& self) {
     return supervisor::prefork(self, "web", what.what, what.prefork);
   };
@@ -131,13 +173,21 @@ int run(int argc, char** argv, run_request what) {
 }
 
 int control(const control_request& what) {
+  bool looks = what.what == verb::status;
+  bool unasked = looks && !what.timeout;  // for a time to wait
   try {
     bool stops = what.what == verb::stop;
-    auto body = what.what == verb::status ? std::string() : what.body;
-    auto got = ask(what.control, what.name, target_of(what.what), body, what.timeout, stops);
-    if (got.status == 200 && what.what == verb::status) return show_status(what, got);
+    auto body = looks ? std::string() : what.body;
+    auto timeout = unasked ? std::optional(status_patience) : what.timeout;
+    auto got = ask(what.control, what.name, target_of(what.what), body, timeout, stops);
+    if (got.status == 200 && looks) return show_status(what, got);
     return show_outcome(got);
   } catch (const no_answer& failure) {
+    if (unasked && failure.code == exit_code::timed_out) {
+      fmt::print(stderr, "prefork: the master at {} does not answer; is it stopped?\n",
+                 what.control);
+      return exit_code::unreachable;
+    }
     fmt::print(stderr, "prefork: {}\n", failure.what());
     return failure.code;
   }

@@ -1,19 +1,16 @@
 #include "options.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <charconv>
-#include <cmath>
 #include <filesystem>
-#include <limits>
 #include <stdexcept>
 
 #include "supervisor/errc.hpp"
+#include "values.hpp"
 
 namespace app {
 
@@ -23,30 +20,6 @@ namespace sup = supervisor;
 namespace json = boost::json;
 using strings = std::vector<std::string>;
 using verb = control_request::verb;
-
-[[noreturn]] void complain(std::string words) { throw std::invalid_argument(std::move(words)); }
-
-sup::duration duration_of(const std::string& option, const std::string& text) {
-  auto value = parse_duration(text);
-  if (!value)
-    complain(
-        fmt::format("{}: \"{}\" is no duration; write seconds, or 500ms, 1.5s, 2m", option, text));
-  return *value;
-}
-
-template <typename Number>
-std::optional<Number> number_of(std::string_view text, int base = 10) {
-  Number value{};
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-int signal_of(const std::string& option, const std::string& text) {
-  auto number = sup::signal_number(text);
-  if (!number) complain(fmt::format("{}: there is no signal \"{}\"; see: kill -l", option, text));
-  return *number;
-}
 
 // --- prefork run
 
@@ -60,7 +33,9 @@ struct run_texts {
 void add_run_options(CLI::App& run, run_texts& t) {
   // One value an option: a list takes all that follow otherwise.
   auto add = [&](const char* name, auto& value, const char* type, const char* help) {
-    run.add_option(name, value, help)->type_name(type)->allow_extra_args(false);
+    auto* option = run.add_option(name, value, help)->type_name(type)->allow_extra_args(false);
+    if constexpr (std::is_same_v<decltype(value), std::string&>)
+      option->take_last();  // so that a script's options can be overridden
   };
   add("-w,--workers", t.workers, "N", "how many workers; auto: one a CPU (default 2)");
   add("-b,--bind", t.listeners, "[NAME=]ADDR",
@@ -70,7 +45,8 @@ void add_run_options(CLI::App& run, run_texts& t) {
   add("--graceful-timeout", t.graceful, "TIME",
       "how long a worker may finish what it has in flight before KILL (default 30)");
   add("--boot-timeout", t.boot, "TIME", "how long a worker may take to be ready (default 60)");
-  add("--timeout", t.hang, "TIME", "end a worker that gives no sign of life (default: never)");
+  add("--timeout", t.hang, "TIME",
+      "end a worker of the demo whose event loop does not answer (default 0: never)");
   add("--drain-delay", t.drain, "TIME", "after TERM, serve on for this long (default 0)");
   add("--stop-signal", t.stop_signal, "SIG", "tells a worker to leave (default TERM)");
   add("--user", t.user, "USER", "workers run as this user, by name or number");
@@ -81,9 +57,10 @@ void add_run_options(CLI::App& run, run_texts& t) {
   add("--limit", t.limits, "NAME=SOFT[:HARD]",
       "for the workers, such as nofile=4096 or core=unlimited; repeatable");
   add("--ready", t.ready, "WHEN",
-      "when a worker counts as ready: notify (READY=1 only), alive[:S] (has lived for "
-      "S), auto (whichever comes first; default)");
-  add("--control", t.control, "PATH", "path of the control socket");
+      "when a worker counts as ready: notify (it sent READY=1), alive[:TIME] (it has lived for "
+      "that), auto (whichever comes first; default)");
+  add("--control", t.control, "PATH",
+      "the control socket (default: by name, in $XDG_RUNTIME_DIR/prefork or /run/prefork)");
   add("--pidfile", t.pidfile, "PATH", "write the main pid there while running");
   add("--log-level", t.level, "LEVEL", "debug, info, notice, warning or error (default info)");
   add("--log-format", t.format, "FORMAT", "text (default) or json");
@@ -91,45 +68,12 @@ void add_run_options(CLI::App& run, run_texts& t) {
   run.footer(
       "After -- comes a command, run instead of the bundled demo. Its sockets are told by "
       "LISTEN_FDS,\nand {fd:NAME} in an argument becomes the number of that listener.\n"
+      "A TIME is in seconds, or 500ms, 1.5s, 2m, 1h.\n"
       "\nExamples:\n"
       "  prefork run -w 4\n"
       "  prefork run -b :8000 -- gunicorn --workers 1 --bind fd://{fd:http} app:app\n"
       "  prefork run -w auto -b unix:/run/app.sock --user www-data -- ./server\n"
       "  prefork run --stop-signal QUIT -- nginx -g 'daemon off;'");
-}
-
-unsigned workers_of(const std::string& text) {
-  if (text == "auto") {
-    // What this process may use, which in a container is less than what the machine has.
-    cpu_set_t set;
-    if (::sched_getaffinity(0, sizeof set, &set) == 0)
-      return std::max(1u, static_cast<unsigned>(CPU_COUNT(&set)));
-    return 1;
-  }
-  auto count = number_of<unsigned>(text);
-  if (!count || *count < 1 || *count > 10'000)
-    complain(fmt::format("--workers: \"{}\" is neither auto nor a number from 1 to 10000", text));
-  return *count;
-}
-
-std::uint64_t limit_value(const std::string& whole, std::string_view text) {
-  if (text == "unlimited") return std::numeric_limits<std::uint64_t>::max();
-  auto value = number_of<std::uint64_t>(text);
-  if (!value) complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", whole));
-  return *value;
-}
-
-sup::limit limit_of(const std::string& text) {
-  auto equals = text.find('=');
-  if (equals == text.npos || equals == 0)
-    complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", text));
-  auto values = std::string_view(text).substr(equals + 1);
-  auto colon = values.find(':');
-  sup::limit result;
-  result.name = text.substr(0, equals);
-  result.soft = limit_value(text, values.substr(0, colon));
-  result.hard = colon == values.npos ? result.soft : limit_value(text, values.substr(colon + 1));
-  return result;
 }
 
 void read_readiness(const std::string& text, sup::spec& what) {
@@ -168,21 +112,11 @@ void read_spec(const run_texts& t, sup::spec& what) {
   }
   if (!t.boot.empty()) what.boot_timeout = duration_of("--boot-timeout", t.boot);
   if (!t.hang.empty()) what.hang_timeout = duration_of("--timeout", t.hang);
+  if (what.hang_timeout > sup::duration{} && !what.is_function())
+    complain("--timeout: a command cannot be asked for a sign of life; leave it out");
   auto& first = what.stop.front();
   if (!t.graceful.empty()) first.wait = duration_of("--graceful-timeout", t.graceful);
   if (!t.stop_signal.empty()) first.signal = signal_of("--stop-signal", t.stop_signal);
-}
-
-/// A name is part of a path, and of a line of the log.
-std::string name_of(const std::string& text) {
-  auto good = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
-  };
-  if (text.empty() || text.size() > 64 || text.front() == '.' ||
-      !std::all_of(text.begin(), text.end(), good))
-    complain(
-        fmt::format("--name: \"{}\" is not a name of letters, digits, '-', '_' and '.'", text));
-  return text;
 }
 
 void read_log(const run_texts& t, sup::log_options& log) {
@@ -255,8 +189,7 @@ run_request read_run(const run_texts& t, strings command) {
 // --- prefork status, scale, ...
 
 struct control_texts {
-  std::string name = "prefork", control, timeout, why, pool, output = "table", count, signal;
-  unsigned slot = 0;
+  std::string name = "prefork", control, timeout, why, pool, output = "table", count, slot, signal;
   bool quick = false;
 };
 
@@ -264,31 +197,47 @@ struct control_verb {
   const char* name;
   verb what;
   const char* help;
+  const char* examples;
 };
 constexpr control_verb control_verbs[] = {
-    {"status", verb::status, "Show the workers"},
-    {"scale", verb::scale, "Keep N workers from now on, or n more, or n fewer"},
-    {"reload", verb::reload, "Replace all workers, one by one, by fresh ones (new code on disk)"},
-    {"restart", verb::restart, "Replace one worker by a fresh one"},
-    {"signal", verb::signal, "Send a signal to one worker"},
-    {"stop", verb::stop, "Stop the workers and the master"},
+    {"status", verb::status, "Show the workers; exit 5 where not every one is ready",
+     "  prefork status\n  prefork status -o json --name shop"},
+    {"scale", verb::scale, "Keep N workers from now on, or n more, or n fewer",
+     "  prefork scale 4\n  prefork scale +2\n  prefork scale -1 --why 'the night'"},
+    {"reload", verb::reload, "Replace all workers, one by one, by fresh ones (new code on disk)",
+     "  prefork reload"},
+    {"restart", verb::restart, "Replace one worker by a fresh one", "  prefork restart 0"},
+    {"signal", verb::signal, "Send a signal to one worker", "  prefork signal 0 USR1"},
+    {"stop", verb::stop, "Stop the workers and the master",
+     "  prefork stop\n  prefork stop --quick"},
 };
+
+constexpr const char* exit_codes =
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 no such pool or slot, 5 degraded,\n"
+    "6 timed out, 7 unreachable, 8 denied, 9 rolled back, 10 conflict.\n";
 
 void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
   auto& sub = *app.add_subcommand(v.name, v.help);
-  sub.add_option("--name", t.name, "of the master (default prefork)");
-  sub.add_option("--control", t.control, "path of its control socket, instead of a name");
-  sub.add_option("--timeout", t.timeout, "how long to wait for the answer; exit 6 when it passes");
+  auto add = [&](const char* name, std::string& value, const char* type, const char* help) {
+    return sub.add_option(name, value, help)->type_name(type)->take_last();
+  };
+  add("--name", t.name, "NAME", "of the master (default prefork)");
+  add("--control", t.control, "PATH", "of its control socket, instead of a name");
+  add("--timeout", t.timeout, "TIME", "how long to wait for the answer; exit 6 when it passes");
   if (v.what == verb::status)
-    sub.add_option("-o,--output", t.output, "table (default), wide or json");
+    add("-o,--output", t.output, "FORMAT", "table (default), wide or json");
   else
-    sub.add_option("--why", t.why, "words for the log");
-  if (v.what == verb::scale) sub.add_option("count", t.count, "N, +n or -n")->required();
+    add("--why", t.why, "TEXT", "words for the log");
+  auto place = [&](const char* name, std::string& value, const char* help) {
+    sub.add_option(name, value, help)->type_name("")->required();
+  };
+  if (v.what == verb::scale) place("count", t.count, "N, +n or -n");
   if (v.what == verb::scale || v.what == verb::restart || v.what == verb::signal)
-    sub.add_option("--pool", t.pool, "where there are several");
+    add("--pool", t.pool, "NAME", "where there are several");
   if (v.what == verb::restart || v.what == verb::signal)
-    sub.add_option("slot", t.slot, "number of the slot: see prefork status")->required();
-  if (v.what == verb::signal) sub.add_option("signal", t.signal, "such as USR1")->required();
+    place("slot", t.slot, "number of the slot: see prefork status");
+  if (v.what == verb::signal) place("signal", t.signal, "such as USR1");
+  sub.footer(fmt::format("{}\nExamples:\n{}", exit_codes, v.examples));
   if (v.what == verb::stop)
     sub.add_flag("--quick", t.quick, "give workers a second, not the graceful timeout");
 }
@@ -297,7 +246,9 @@ void read_count(const std::string& text, json::object& body) {
   bool relative = !text.empty() && (text.front() == '+' || text.front() == '-');
   auto digits = std::string_view(text).substr(relative ? 1 : 0);
   auto count = number_of<std::uint32_t>(digits);
-  if (!count) complain(fmt::format("scale: \"{}\" is not N, +n or -n", text));
+  if (!count || *count > most_workers || (!relative && *count < 1))
+    complain(
+        fmt::format("scale: \"{}\" is not N, +n or -n, with N from 1 to {}", text, most_workers));
   auto value = static_cast<std::int64_t>(*count);
   body[relative ? "delta" : "count"] = text.front() == '-' ? -value : value;
 }
@@ -305,7 +256,7 @@ void read_count(const std::string& text, json::object& body) {
 control_request read_control(verb what, const control_texts& t) {
   control_request result;
   result.what = what;
-  result.name = name_of(t.name);
+  if (t.control.empty()) result.name = name_of(t.name);
   result.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;
   if (!t.timeout.empty()) result.timeout = duration_of("--timeout", t.timeout);
   if (t.output == "wide")
@@ -319,7 +270,7 @@ control_request read_control(verb what, const control_texts& t) {
   if (!t.why.empty()) body["why"] = t.why;
   if (!t.pool.empty()) body["pool"] = t.pool;
   if (what == verb::scale) read_count(t.count, body);
-  if (what == verb::restart || what == verb::signal) body["slot"] = t.slot;
+  if (what == verb::restart || what == verb::signal) body["slot"] = slot_of(t.slot);
   if (what == verb::signal) body["signal"] = sup::signal_name(signal_of("signal", t.signal));
   if (what == verb::stop) body["quick"] = t.quick;
   result.body = json::serialize(body);
@@ -338,6 +289,7 @@ strings split_command(strings& arguments) {
 
 /// CLI11 takes "-1" for an option unless it comes after "--".
 void protect_negative(strings& arguments) {
+  if (std::find(arguments.begin(), arguments.end(), "--") != arguments.end()) return;
   auto negative = [](const std::string& a) {
     return a.size() > 1 && a[0] == '-' && std::isdigit(static_cast<unsigned char>(a[1]));
   };
@@ -346,6 +298,13 @@ void protect_negative(strings& arguments) {
   auto value = std::move(*it);
   arguments.erase(it);
   arguments.insert(arguments.end(), {"--", std::move(value)});
+}
+
+[[noreturn]] void tell_of_extra(const strings& extra, bool is_run) {
+  bool option = extra.front().front() == '-';
+  complain(fmt::format("{} \"{}\"{}", option ? "there is no option" : "nothing is known of",
+                       extra.front(),
+                       is_run && !option ? "; a command to run comes after --" : ""));
 }
 
 request parse_with(CLI::App& app, strings arguments) {
@@ -367,45 +326,47 @@ request parse_with(CLI::App& app, strings arguments) {
   else
     protect_negative(arguments);
   std::reverse(arguments.begin(), arguments.end());  // as CLI11 wants a vector
-  app.parse(std::move(arguments));
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::ExtrasError&) {
+    tell_of_extra(app.remaining(true), is_run);
+  } catch (const CLI::ArgumentMismatch& error) {
+    std::string words = error.what();  // "--name: 1 required TEXT missing"
+    complain(words.substr(0, words.find(':')) + ": a value is missing");
+  }
   if (run.parsed()) return read_run(run_texts, std::move(command));
   for (auto& v : control_verbs)
     if (app.got_subcommand(v.name)) return read_control(v.what, control_texts);
-  complain("a command is missing");
+  complain("a command is missing: run, status, scale, reload, restart, signal or stop");
+}
+
+/// "run ", or nothing where there is no such verb.
+std::string verb_of(const strings& arguments) {
+  if (arguments.empty()) return {};
+  auto named = [&](auto& v) { return arguments.front() == v.name; };
+  bool known = arguments.front() == "run" ||
+               std::any_of(std::begin(control_verbs), std::end(control_verbs), named);
+  return known ? arguments.front() + ' ' : std::string();
 }
 
 }  // namespace
 
-std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
-  double value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || !std::isfinite(value) || value < 0) return std::nullopt;
-  std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  double seconds = unit.empty() || unit == "s" ? 1
-                   : unit == "ms"              ? 1e-3
-                   : unit == "us"              ? 1e-6
-                   : unit == "m"               ? 60
-                   : unit == "h"               ? 3600
-                                               : 0;
-  constexpr double a_year = 366 * 86400.0;
-  if (seconds == 0 || value * seconds > a_year) return std::nullopt;
-  return std::chrono::nanoseconds(std::llround(value * seconds * 1e9));
-}
-
 request parse(strings arguments) {
   CLI::App app("Keeps a pool of worker processes on shared listening sockets.", "prefork");
   app.set_version_flag("--version", "prefork " SUPERVISOR_VERSION);
-  app.require_subcommand(1);
-  app.footer(
-      "Exit codes: 0 ok, 1 failed, 2 usage, 3 not running, 4 no such pool or slot, "
-      "5 degraded,\n6 timed out, 7 unreachable, 8 denied, 9 rolled back, 10 conflict.\n"
-      "\nExamples:\n"
-      "  prefork run                        the demo, on 127.0.0.1:8080\n"
-      "  prefork run -w 4 -b :80 -- ./server --fd {fd:http}\n"
-      "  prefork status\n"
-      "  prefork scale +1\n"
-      "  prefork reload\n"
-      "  prefork stop\n");
+  app.footer(std::string(exit_codes) +
+             "\nExamples:\n"
+             "  prefork run                        the demo, on 127.0.0.1:8080\n"
+             "  prefork run -w 4 -b :80 -- ./server --fd {fd:http}\n"
+             "  prefork status\n"
+             "  prefork scale +1\n"
+             "  prefork reload\n"
+             "  prefork stop");
+  auto mistake = [&, verb = verb_of(arguments)](const std::string& words) {
+    bool shown = words.find("; see: ") != words.npos;
+    auto way_out = shown ? "" : fmt::format("; see: prefork {}--help", verb);
+    return message(supervisor::exit_code::usage, fmt::format("prefork: {}{}\n", words, way_out));
+  };
   try {
     return parse_with(app, std::move(arguments));
   } catch (const CLI::CallForHelp&) {
@@ -413,11 +374,9 @@ request parse(strings arguments) {
   } catch (const CLI::CallForVersion& version) {
     return message(supervisor::exit_code::ok, std::string(version.what()) + '\n');
   } catch (const CLI::ParseError& error) {
-    return message(supervisor::exit_code::usage,
-                   fmt::format("prefork: {}; see: prefork --help\n", error.what()));
+    return mistake(error.what());
   } catch (const std::invalid_argument& error) {
-    return message(supervisor::exit_code::usage,
-                   fmt::format("prefork: {}; see: prefork --help\n", error.what()));
+    return mistake(error.what());
   }
 }
 

@@ -28,7 +28,7 @@ struct control_request {
   control_request() = default;
 
   verb what = verb::status;
-  std::string name = "prefork";
+  std::string name;     ///< of the master; empty where the socket's path was given
   std::string control;  ///< path of the socket
   format output = format::table;
   std::optional<std::chrono::nanoseconds> timeout;  ///< how long to wait for the answer
@@ -46,8 +46,5 @@ using request = std::variant<message, run_request, control_request>;
 
 /// `arguments` without the program's name.
 request parse(std::vector<std::string> arguments);
-
-/// "30", "1.5", "500ms", "2m": nothing where it is no duration.
-std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
 
 }  // namespace app

@@ -6,6 +6,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <csignal>
@@ -18,6 +19,7 @@
 #include "control/server.hpp"
 #include "kernel/control_socket.hpp"
 #include "kernel/descriptors.hpp"
+#include "kernel/find_program.hpp"
 #include "kernel/lock_file.hpp"
 #include "kernel/standard_descriptors.hpp"
 #include "process/kernel_host.hpp"
@@ -44,19 +46,24 @@ struct start_failure : std::runtime_error {
   int code;
 };
 
-/// From a failure before anything was started. Throws it where it is no mistake of the user's.
+/// Of a file or socket of the master's own that could not be had.
+int code_of(const boost::system::system_error& error) {
+  bool denied = error.code() == boost::system::errc::permission_denied ||
+                error.code() == boost::system::errc::operation_not_permitted;
+  return denied ? exit_code::denied : exit_code::usage;
+}
+
+/// From a failure before anything was started.
 start_failure explain(const std::exception_ptr& failure) {
-  namespace errc = boost::system::errc;
   try {
     std::rethrow_exception(failure);
   } catch (const start_failure& known) {
     return known;
   } catch (const boost::system::system_error& error) {
     // What could not be opened, and the way out, are in its words.
-    if (error.code() == errc::address_in_use) return {exit_code::conflict, words_of(error)};
-    if (error.code() == errc::permission_denied || error.code() == errc::operation_not_permitted)
-      return {exit_code::denied, words_of(error)};
-    return {exit_code::usage, words_of(error)};
+    if (error.code() == boost::system::errc::address_in_use)
+      return {exit_code::conflict, words_of(error)};
+    return {code_of(error), words_of(error)};
   } catch (const std::invalid_argument& error) {
     return {exit_code::usage, error.what()};
   } catch (const std::exception& error) {
@@ -66,27 +73,55 @@ start_failure explain(const std::exception_ptr& failure) {
   }
 }
 
-/// The program file as it is now; after an upgrade on disk the link says "(deleted)".
-std::string own_program() {
+/// The path by which the next generation finds this program. The way it was called comes first: a
+/// deploy that switches a symbolic link (current -> v2) is followed, where the kernel's own answer
+/// names the old file for good, and says "(deleted)" once that is replaced.
+std::string own_program(const std::vector<std::string>& arguments) {
+  namespace fs = std::filesystem;
   std::error_code error;
-  auto path = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error ? std::string("/proc/self/exe") : path.string();
+  const fs::path running = "/proc/self/exe";
+  try {
+    const char* directories = std::getenv("PATH");
+    auto& name = arguments.at(0);
+    fs::path called = kernel::find_program(name, directories ? directories : "");
+    if (fs::equivalent(called, running)) return fs::absolute(called).string();
+  } catch (const std::exception&) {
+    // Called by a name that leads elsewhere, or to nothing from here.
+  }
+  auto path = fs::read_symlink(running, error);
+  return error ? running.string() : path.string();
 }
 
-/// Where log lines go: stderr, or a file that is opened anew on USR1.
+/// Where log lines go: stderr, or a file that is opened anew on USR1. What goes to stderr is held
+/// back until the policy has come past its first step: who could not start has one thing to say.
 class log_output {
  public:
   explicit log_output(std::string path) : path_(std::move(path)) {
+    if (path_.empty()) held_.emplace();
     try {
       open();
     } catch (const boost::system::system_error& error) {
-      throw start_failure(exit_code::usage, fmt::format("the log file {}; choose a path with "
-                                                        "--log-file",
-                                                        words_of(error)));
+      throw start_failure(code_of(error), fmt::format("the log file {}; choose a path with "
+                                                      "--log-file",
+                                                      words_of(error)));
     }
   }
-  bool write(std::string_view line) noexcept {
-    return kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
+  bool write(std::string_view line) {
+    if (held_) {
+      held_->append(line);
+      return true;
+    }
+    return silent_ || kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
+  }
+  /// Writes what was held back, and holds nothing any more.
+  void release() {
+    auto lines = std::exchange(held_, std::nullopt);
+    if (lines && !lines->empty()) write(*lines);
+  }
+  /// Forgets what was held back, and what comes.
+  void drop() {
+    silent_ = held_.has_value();
+    held_.reset();
   }
   /// A path that cannot be opened now leaves the log where it is.
   void reopen() {
@@ -106,6 +141,50 @@ class log_output {
 
   std::string path_;
   kernel::unique_fd file_;
+  std::optional<std::string> held_;
+  bool silent_ = false;
+};
+
+/// Writes the log when what an event sets off has begun: a line costs about as much as ordering a
+/// worker, and neither a replacement nor a signal's handler is to wait for that.
+class log_writer {
+ public:
+  log_writer(asio::io_context& context, const log_options& options)
+      : context_(context),
+        output_(options.file),
+        sink_(options, [this](std::string_view line) { return output_.write(line); }) {}
+  ~log_writer() { flush(); }
+
+  void write(const event& e) {
+    // The new file's first line is the one about USR1.
+    if (e.kind == event_kind::signal_received && e.number == SIGUSR1) {
+      flush();
+      output_.reopen();
+    }
+    waiting_.push_back(e);
+    if (waiting_.size() > 1) return;
+    // Twice, because whatever the event sets off is itself posted, and that is behind us.
+    asio::post(context_, [this] { asio::post(context_, [this] { flush(); }); });
+  }
+  void write_output(std::string_view pool, unsigned slot, bool is_stderr, std::string_view line) {
+    flush();
+    sink_.output_line(pool, slot, is_stderr, line);
+  }
+  void flush() noexcept {
+    for (auto& e : waiting_) sink_.write(e);
+    waiting_.clear();
+  }
+  void release() {
+    flush();
+    output_.release();
+  }
+  void drop() { output_.drop(); }
+
+ private:
+  asio::io_context& context_;
+  log_output output_;
+  log_sink sink_;
+  std::vector<event> waiting_;
 };
 
 std::pair<pid_t, uid_t> identify(control_server::socket& client) {
@@ -130,9 +209,8 @@ class master {
   const run_options options_;
   const std::vector<std::string> arguments_;
   asio::io_context context_{1};
-  log_output output_;
+  log_writer log_;
   journal journal_;
-  log_sink sink_;
   std::vector<std::shared_ptr<void>> subscriptions_;
   std::vector<control_server::socket> last_words_;  ///< to clients that wait until all is gone
   std::optional<kernel::control_socket> control_;
@@ -146,17 +224,12 @@ class master {
 master::master(int argc, char** argv, run_options options, bool functions)
     : options_(std::move(options)),
       arguments_(argv, argv + argc),
-      output_(options_.log.file),
+      log_(context_, options_.log),
       journal_([] {
         return std::pair<time_point, wall_time>(std::chrono::steady_clock::now(),
                                                 std::chrono::system_clock::now());
-      }),
-      sink_(options_.log, [this](std::string_view line) { return output_.write(line); }) {
-  // Before the log, so that the line about USR1 is the new file's first.
-  subscriptions_.push_back(journal_.subscribe([this](const event& e) {
-    if (e.kind == event_kind::signal_received && e.number == SIGUSR1) output_.reopen();
-  }));
-  subscriptions_.push_back(journal_.subscribe([this](const event& e) { sink_.write(e); }));
+      }) {
+  subscriptions_.push_back(journal_.subscribe([this](const event& e) { log_.write(e); }));
   take_control();
   take_pidfile();
   make_host(functions);
@@ -169,14 +242,15 @@ void master::take_control() {
   try {
     control_.emplace(options_.control, ::getpid());
   } catch (const kernel::already_locked& other) {
-    throw start_failure(
-        exit_code::conflict,
-        fmt::format("another master (pid {}) is running under the name {}; use --name or stop it: "
-                    "prefork stop --name {}",
-                    other.holder(), options_.name, options_.name));
+    bool by_name = options_.control == default_control_path(options_.name);
+    auto option = by_name ? "--name" : "--control";
+    auto& value = by_name ? options_.name : options_.control;
+    throw start_failure(exit_code::conflict,
+                        fmt::format("another master (pid {}) is running with {} {}; stop that one "
+                                    "(prefork stop {} {}), or choose another with {}",
+                                    other.holder(), option, value, option, value, option));
   } catch (const boost::system::system_error& error) {
-    bool denied = error.code() == boost::system::errc::permission_denied;
-    throw start_failure(denied ? exit_code::denied : exit_code::usage,
+    throw start_failure(code_of(error),
                         fmt::format("control socket: {}; set XDG_RUNTIME_DIR or choose a path "
                                     "with --control",
                                     words_of(error)));
@@ -188,21 +262,22 @@ void master::take_pidfile() {
   try {
     pidfile_.emplace(options_.pidfile, ::getpid());
   } catch (const kernel::already_locked& other) {
-    throw start_failure(exit_code::conflict, fmt::format("pidfile {}: {} has it and is running",
-                                                         options_.pidfile, other.holder()));
+    throw start_failure(exit_code::conflict,
+                        fmt::format("pidfile {} is of pid {}, which runs; stop that one, or choose "
+                                    "another path with --pidfile",
+                                    options_.pidfile, other.holder()));
   } catch (const boost::system::system_error& error) {
-    bool denied = error.code() == boost::system::errc::permission_denied;
-    throw start_failure(denied ? exit_code::denied : exit_code::usage,
+    throw start_failure(code_of(error),
                         fmt::format("pidfile: {}; choose a path with --pidfile", words_of(error)));
   }
 }
 
 void master::make_host(bool functions) {
   kernel_host_options how;
-  if (functions) how.program = own_program();
+  if (functions) how.program = own_program(arguments_);
   how.arguments = arguments_;
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
-    sink_.output_line(key.pool, slot, is_stderr, line);
+    log_.write_output(key.pool, slot, is_stderr, line);
   };
   host_ = make_kernel_host(context_, journal_, std::move(how));
 }
@@ -223,7 +298,10 @@ void master::serve_control() {
 int master::tell(const std::exception_ptr& failure) {
   auto why = explain(failure);
   bool started = !self_->pools().empty();
-  if (!started) fmt::print(stderr, "{}: {}\n", options_.name, why.what());
+  if (!started) {
+    log_.drop();
+    fmt::print(stderr, "{}: {}\n", options_.name, why.what());
+  }
   if (started || !options_.log.file.empty())
     self_->note(fmt::format("the policy failed: {}", why.what()));
   return started ? exit_code::failed : why.code;
@@ -257,6 +335,7 @@ int master::run(const policy& decide) {
     context_.stop();
   };
   asio::co_spawn(context_, live(decide), std::move(done));
+  asio::post(context_, [this] { log_.release(); });
   while (!context_.stopped()) {
     try {
       context_.run();
@@ -267,6 +346,7 @@ int master::run(const policy& decide) {
       broken = true;
     }
   }
+  log_.release();  // of a policy that never waited
   if (failure) std::rethrow_exception(failure);
   return broken ? exit_code::failed : code_;
 }

@@ -66,9 +66,10 @@ inline void note_accepted(int connection) {
   the_board().accepted_by[ntohs(peer.sin_port)] = getpid();
 }
 
-/// Takes and touches BENCH_PRELOAD_MB of heap in pieces of 1 KiB, as an application that loads its
-/// code and data would.
+/// What a mold does before it forks: takes and touches BENCH_PRELOAD_MB of heap in pieces of 1 KiB,
+/// as an application that loads its code and data would; and maps the board for its workers.
 inline void preload() {
+  the_board();
   static std::vector<char*> kept;
   for (auto left = std::stoul(setting("BENCH_PRELOAD_MB", "0")) * 1024; left > 0; --left)
     kept.push_back(static_cast<char*>(std::memset(std::malloc(1000), 1, 1000)));

@@ -63,6 +63,7 @@ def end_orphans(ours=()):
 class Contestant:
     def __init__(self, name, home, command, port, workers, environment, pin):
         self.name, self.port, self.workers = name, port, workers
+        self.says_ready = "bench_" in command[0]
         self.board = os.path.join(home, "board")
         pinned = ["taskset", "-c", str(pin)] if pin is not None else []
         environment = dict(os.environ, BENCH_BOARD=self.board, BENCH_PORT=str(port),
@@ -108,7 +109,9 @@ class Contestant:
     def wait_full(self):
         """All workers are there, and one answers."""
         self.wait("full pool", lambda: len(self.worker_pids()) == self.workers)
-        if self.port:
+        if self.says_ready:
+            self.wait("readiness", lambda: self.read_board()[2] >= self.workers)
+        elif self.port:
             def answers():
                 try:
                     socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -142,6 +145,7 @@ class Arena:
         for c in self.running:
             c.stop()
         self.running.clear()
+        end_orphans()
 
     def path(self, target):
         return os.path.join(self.build, {"prefork": "apps/prefork/prefork"}.get(

@@ -55,7 +55,7 @@ awaitable<int> keep_pool(supervisor::supervisor& self) {
   options.workers = bench::workers();
   options.listeners.push_back(
       supervisor::listener_spec::parse("127.0.0.1:" + std::to_string(bench::port())));
-  options.started = [](supervisor::supervisor& s) { s.spawn(stamp_settled(s)); };
+  options.started = [](supervisor::supervisor& s, const auto&) { s.spawn(stamp_settled(s)); };
   return supervisor::prefork(self, "bench", supervisor::spec("serve"), std::move(options));
 }
 
@@ -66,7 +66,7 @@ awaitable<int> stamp_signals(supervisor::supervisor& self) {
     co_return;
   });
   ++bench::the_board().ready;
-  co_await self.serve(on, supervisor::until{SIGTERM});
+  co_await self.serve(on, supervisor::until(SIGTERM));
   co_return 0;
 }
 

@@ -85,6 +85,23 @@ BOOST_FIXTURE_TEST_CASE(one_live_worker_is_poked_after_every_departure, world) {
   BOOST_TEST(host.poked.size() == 2u);
 }
 
+// It may serve already, with READY=1 still on its way, and the wakeup went to the one that died.
+BOOST_FIXTURE_TEST_CASE(the_poke_waits_for_a_worker_that_is_ready, world) {
+  host.on_launch = [](const launch_request&) {
+    script slow;
+    slow.ready_after = 1s;
+    return slow;
+  };
+  auto web = this->web(1);
+  settle(web);
+  host.kill(host.living()[0], SIGKILL);
+  host.poll();
+  BOOST_TEST(host.poked.empty());
+  BOOST_TEST(host.run_until([&] { return web.ready() == 1; }));
+  host.poll();
+  BOOST_TEST((host.poked == host.living()));
+}
+
 BOOST_FIXTURE_TEST_CASE(all_die_at_once, world) {
   auto web = this->web(50);
   settle(web);

@@ -125,13 +125,9 @@ BOOST_FIXTURE_TEST_CASE(a_terminal_drives_nothing, prefork_world) {
   BOOST_TEST(last(event_kind::note)->cause != 0u);
 }
 
-BOOST_FIXTURE_TEST_CASE(USR1_reopens_and_is_passed_on, prefork_world) {
-  prefork_options options;
-  unsigned reopened = 0;
-  options.reopen = [&] { ++reopened; };
-  serve(options);
+BOOST_FIXTURE_TEST_CASE(USR1_is_passed_on, prefork_world) {
+  serve();
   send_and_settle(SIGUSR1);
-  BOOST_TEST(reopened == 1u);
   BOOST_TEST((signals_sent() == std::vector<int>{SIGUSR1, SIGUSR1}));
 }
 
@@ -160,6 +156,18 @@ BOOST_FIXTURE_TEST_CASE(TERM_drains_within_the_graceful_timeout, prefork_world) 
   BOOST_TEST(ended());
   BOOST_TEST((host.now() - began == 30s));
   BOOST_TEST((signals_sent() == std::vector<int>{SIGTERM, SIGTERM, SIGKILL, SIGKILL}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_second_TERM_changes_nothing, prefork_world) {
+  host.on_launch = stubborn;
+  serve();
+  auto began = host.now();
+  send(SIGTERM);
+  host.poll();
+  send(SIGTERM);
+  BOOST_TEST(ended());
+  BOOST_TEST((host.now() - began == 30s));
+  BOOST_TEST(count(event_kind::signal_unhandled) == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(QUIT_is_quick, prefork_world) {

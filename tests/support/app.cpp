@@ -139,8 +139,9 @@ ending prefork(strings arguments) {
 
 namespace {
 
-strings run_command(const std::string& control, const strings& arguments) {
-  strings command{TEST_PREFORK, "run", "--control", control, "--log-format", "json"};
+strings run_command(const std::string& program, const std::string& control,
+                    const strings& arguments) {
+  strings command{program, "run", "--control", control, "--log-format", "json"};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return command;
 }
@@ -153,7 +154,8 @@ std::string text(const json::object& from, std::string_view name) {
 
 }  // namespace
 
-master::master(strings arguments) : process_(run_command(directory_ / "c.sock", arguments)) {}
+master::master(strings arguments, const std::string& program)
+    : process_(run_command(program, directory_ / "c.sock", arguments)) {}
 
 master::~master() {
   if (pid() < 0) return;

@@ -66,7 +66,7 @@ ending prefork(strings arguments);
 class master {
  public:
   /// prefork run --control ... --log-format json `arguments`
-  explicit master(strings arguments);
+  explicit master(strings arguments, const std::string& program = TEST_PREFORK);
   ~master();
 
   pid_t pid() const noexcept { return process_.pid(); }

@@ -247,6 +247,9 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
                    of_pool(event_kind::rollout_failed));
   back.generation = 2;
   back.text = "exit 70";
+  auto& done = add("http mold exited: SIGKILL, stopped", of_pool(event_kind::mold_exited));
+  done.exit = exit_status::signalled(SIGKILL);
+  done.why = exit_cause::stopped;
   auto& mold = add("http gen 2 pid 99 mold started", of_pool(event_kind::mold_started));
   mold.generation = 2;
   mold.pid = 99;
@@ -269,7 +272,7 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("started", of_worker(event_kind::worker_started));
   add("ready", of_worker(event_kind::worker_ready));
   add("says: warm", of_worker(event_kind::worker_status)).text = "warm";
-  auto& stopping = add("stopping, replaced: sent SIGTERM, next step in 30 s",
+  auto& stopping = add("told to leave, replaced: sent SIGTERM, next step in 30 s",
                        of_worker(event_kind::worker_stopping));
   stopping.why = exit_cause::replaced;
   stopping.number = SIGTERM;

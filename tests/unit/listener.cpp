@@ -67,6 +67,7 @@ BOOST_AUTO_TEST_CASE(refusals_name_the_text_and_the_way_out) {
       {"::1:80", "needs brackets"},
       {"[127.0.0.1]:80", "not an IPv6 address"},
       {"[::1:80", "needs brackets"},
+      {"[::1]", "no port; write [::1]:8080"},
       {"example.org:80", "names are not looked up"},
       {"127.1:80", "not a numeric address"},
       {"a b=:80", "letters, digits"},

@@ -11,11 +11,11 @@ namespace {
 
 boost::json::object example() {
   return boost::json::parse(R"json({"master": {"name": "shop", "pid": 11, "main_pid": 10,
-    "version": "0.1.0", "uptime_s": 187.2},
+    "version": "0.1.0", "uptime_s": 187},
     "pools": [{"name": "web", "target": 2, "ready": 1, "generation": 3, "rolling": false,
       "drained": false, "slots": [
       {"slot": 0, "pid": 4711, "state": "ready", "ready": true, "generation": 3, "restarts": 0,
-       "uptime_s": 12.9, "last_exit": "", "detail": ""},
+       "uptime_s": 12, "last_exit": "", "detail": ""},
       {"slot": 1, "pid": 0, "state": "backing off", "ready": false, "generation": 3,
        "restarts": 4, "uptime_s": 0, "last_exit": "exit 70 (crash)",
        "detail": "next start in 7 s, exit 70"}]}]})json")

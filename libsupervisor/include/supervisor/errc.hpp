@@ -8,17 +8,13 @@ namespace supervisor {
 
 /// Errors of the library itself; errors of the kernel stay errno in the system category.
 enum class errc {
-  no_such_pool = 1,      ///< no pool has that name
-  no_such_slot,          ///< the pool has no slot of that number
-  no_such_function,      ///< the program registered no worker function of that name
-  pool_closed,           ///< the pool is stopping or has stopped
-  rolled_back,           ///< a rollout failed; the old generation serves
-  superseded,            ///< another command changed what this one waited for
-  invalid_argument,      ///< a value out of range; the message names it
-  threads_in_mold_role,  ///< the program had threads when it was to become a mold
-  mold_unavailable,      ///< the mold died or refused, and no replacement has started yet
-  already_running,       ///< another master holds the control socket
-  degraded,              ///< settled, but not every wanted worker is ready
+  no_such_pool = 1,  ///< no pool has that name
+  no_such_slot,      ///< the pool has no slot of that number
+  pool_closed,       ///< the pool is stopping or has stopped
+  rolled_back,       ///< a rollout failed; the old generation serves
+  superseded,        ///< another command changed what this one waited for
+  invalid_argument,  ///< a value out of range; the message names it
+  degraded,          ///< settled, but not every wanted worker is ready
 };
 
 const boost::system::error_category& supervisor_category() noexcept;

@@ -1,6 +1,7 @@
 // The bundled policy: a prefork master, driven by signals.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,9 @@ struct prefork_options {
   unsigned workers = 2;
   std::vector<listener_spec> listeners;
   duration drain_delay{};  ///< after TERM, serve on for this long before workers are told to leave
-  std::function<void()> reopen;  ///< USR1: reopens the log
-  /// Called once the first workers are wanted; for a demo's greeting.
-  std::function<void(supervisor&)> started;
+  /// Called once, when the first workers are wanted, with the listeners as they were opened (port 0
+  /// is the port that the kernel chose).
+  std::function<void(supervisor&, const std::vector<listener_spec>&)> started;
 };
 
 /// Keeps `options.workers` workers of `what` in a pool named `name`, and obeys the signals of

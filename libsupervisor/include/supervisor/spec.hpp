@@ -29,7 +29,7 @@ struct output {
   std::string path;    ///< file: appended to; opened without waiting for a FIFO's peer
 };
 
-/// A resource limit, setrlimit(2); RLIM_INFINITY is `unlimited`.
+/// A resource limit, setrlimit(2), in its units; RLIM_INFINITY is no limit.
 struct limit {
   std::string
       name;  ///< "nofile", "nproc", "core", "as", "cpu", "data", "fsize", "memlock", "stack"
@@ -85,11 +85,16 @@ struct spec {
   bool is_function() const noexcept { return !function.empty(); }
 };
 
-/// Describes the first thing wrong with a spec ("pool web: unknown user 'nobdy'..."), if anything
-/// is.
+/// Describes the first thing wrong with a spec ("unknown limit 'nofiles'; known are ..."), if
+/// anything is.
 std::optional<std::string> find_fault(const spec&);
-/// Describes the first thing a spec names that this machine does not have: a program, a user, a
-/// directory. Asks the system, where find_fault() only looks at the spec.
-std::optional<std::string> find_missing(const spec&);
+/// What this machine does not have, or does not let us do.
+struct missing {
+  std::string text;
+  bool denied = false;  ///< there, but not for us
+};
+/// The first thing a spec names that is missing: a program, a user, a directory. Asks the system,
+/// where find_fault() only looks at the spec.
+std::optional<missing> find_missing(const spec&);
 
 }  // namespace supervisor

@@ -81,8 +81,8 @@ class pool {
   /// All workers leave; the pool and the listeners stay. resume(), resize() and roll() end it.
   boost::asio::awaitable<outcome> drain();
   boost::asio::awaitable<outcome> resume();
-  /// All workers leave by the stop ladder, for good; `quick` begins with KILL's neighbour: each
-  /// step of the ladder waits a second at most. A quick stop hastens a running one.
+  /// All workers leave by the stop ladder, for good; `quick`: each step of the ladder waits a
+  /// second at most. A quick stop hastens a running one.
   boost::asio::awaitable<outcome> stop(bool quick = false);
   /// Waits until the pool is settled.
   boost::asio::awaitable<outcome> settled();
@@ -102,11 +102,12 @@ class supervisor {
   supervisor(const supervisor&) = delete;
 
   const std::string& name() const;
-  /// Opens a listening socket for the workers of pools made later. Throws system_error.
-  void listen(const listener_spec&);
+  /// Opens a listening socket for the workers of pools made later, and returns it as it was opened:
+  /// port 0 is the port that the kernel chose. Throws system_error.
+  listener_spec listen(const listener_spec&);
   /// Starts to keep `size` workers of `what`; returns at once. Throws std::invalid_argument with
-  /// find_fault()'s words.
-  /// A name that was adopted is the pool with the workers it has; its target stays what it was.
+  /// find_fault()'s words. A name that was adopted is the pool with the workers it has; its target
+  /// stays what it was.
   ::supervisor::pool pool(std::string name, spec what, unsigned size);
   /// Goes on with a pool where its written state stands, with the children that live;
   /// `specs` are what the workers of each of its generations are.

@@ -15,4 +15,9 @@ using wall_time = std::chrono::time_point<std::chrono::system_clock, std::chrono
 /// The deadline of what has none.
 inline constexpr time_point never = time_point::max();
 
+/// `wait` after `now`; never, where that is beyond all time.
+inline time_point later(time_point now, duration wait) noexcept {
+  return wait < never - now ? now + wait : never;
+}
+
 }  // namespace supervisor

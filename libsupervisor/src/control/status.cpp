@@ -5,7 +5,6 @@
 #include <boost/json/object.hpp>
 #include <boost/json/value.hpp>
 #include <chrono>
-#include <cmath>
 
 #include "control/text.hpp"
 
@@ -15,9 +14,8 @@ namespace supervisor {
 
 namespace {
 
-/// Seconds, to the millisecond.
-double seconds(duration d) {
-  return std::round(std::chrono::duration<double>(d).count() * 1000) / 1000;
+std::int64_t seconds(duration d) {
+  return std::chrono::duration_cast<std::chrono::seconds>(d).count();
 }
 
 template <typename T>

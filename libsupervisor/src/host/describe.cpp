@@ -160,7 +160,7 @@ std::string of_worker(const event& e, time_point now) {
     case event_kind::worker_status:
       return "says: " + e.text;
     case event_kind::worker_stopping:
-      return fmt::format("stopping, {}: sent {}{}", words(e.why), sent(), next_step(e, now));
+      return fmt::format("told to leave, {}: sent {}{}", words(e.why), sent(), next_step(e, now));
     case event_kind::worker_escalated:
       return fmt::format("has not left: sent {}{}", sent(), next_step(e, now));
     case event_kind::worker_exited:

@@ -15,8 +15,6 @@ class category final : public boost::system::error_category {
         return "no such pool";
       case errc::no_such_slot:
         return "no such slot";
-      case errc::no_such_function:
-        return "no worker function of that name";
       case errc::pool_closed:
         return "the pool is stopping or has stopped";
       case errc::rolled_back:
@@ -25,14 +23,8 @@ class category final : public boost::system::error_category {
         return "superseded by another command";
       case errc::invalid_argument:
         return "invalid argument";
-      case errc::threads_in_mold_role:
-        return "the program had threads when it was to be a mold";
-      case errc::mold_unavailable:
-        return "no mold is there to fork a worker";
       case errc::degraded:
         return "not every wanted worker is ready";
-      case errc::already_running:
-        return "another master is running";
     }
     return "error " + std::to_string(value);
   }

@@ -45,6 +45,8 @@ void parse_tcp(listener_spec& spec, std::string_view text, std::string_view addr
                        " or :" + std::string(address));
     refuse(text, "no port; write HOST:PORT, [V6]:PORT, unix:PATH or fd:N");
   }
+  if (address.front() == '[' && address.back() == ']')
+    refuse(text, "no port; write " + std::string(address) + ":8080");
   std::string_view host = address.substr(0, colon);
   const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
   spec.host = bracketed ? host.substr(1, host.size() - 2) : host;

@@ -1,6 +1,7 @@
 #include "process/reaper.hpp"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <csignal>
 
 #include "kernel/descriptors.hpp"
@@ -12,6 +13,10 @@ namespace {
 /// How soon a child is looked at again that the kernel cannot watch for us.
 constexpr auto look_again = std::chrono::milliseconds(50);
 
+/// What was sent KILL is waited for at the very end, so that no zombie is left to whoever comes
+/// after us; longer than this only where the kernel itself hangs.
+constexpr auto last_wait = std::chrono::seconds(10);
+
 time_point now() {
   return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
 }
@@ -19,10 +24,12 @@ time_point now() {
 }  // namespace
 
 reaper::reaper(boost::asio::any_io_executor executor, timer_queue& timers)
-    : timers_(timers), set_(executor, kernel::make_pidfd_set(), [this] { look(); }) {}
+    : executor_(executor),
+      timers_(timers),
+      set_(executor, kernel::make_pidfd_set(), [this] { look(); }) {}
 
 reaper::~reaper() {
-  auto deadline = now() + std::chrono::seconds(1);
+  auto deadline = now() + last_wait;
   for (auto& [id, held] : entries_) {
     int fd = held.process.pidfd();
     if (held.killed) kernel::wait_readable(fd, deadline - now());
@@ -102,9 +109,17 @@ void reaper::check(key id) {
   if (!status) return;
   held.dead = held.telling = true;
   held.tell.died(*status);
+  // The replacement is made first: whom this death concerns was posted before us.
+  boost::asio::post(executor_, [this, id, status = *status, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) clear_away(id, status);
+  });
+}
+
+void reaper::clear_away(key id, const exit_status& status) {
+  auto& held = entries_.at(id);
   held.telling = false;
   // With the status lost nothing pins the number any more: it may be a stranger's by now.
-  if (status->how() != exit_status::kind::lost) kernel::kill_group(held.process.pid());
+  if (status.how() != exit_status::kind::lost) kernel::kill_group(held.process.pid());
   if (held.buried) finish(id);
 }
 

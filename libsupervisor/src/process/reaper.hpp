@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "kernel/pidfd.hpp"
@@ -44,7 +45,7 @@ class reaper {
     held_process process;
     observer tell;
     bool dead = false;
-    bool telling = false;  ///< `died` runs
+    bool telling = false;  ///< `died` runs, or the rest of the group is still to be killed
     bool buried = false;   ///< bury() came meanwhile
     bool killed = false;
   };
@@ -52,14 +53,17 @@ class reaper {
   void look();
   void look_later(key);
   void check(key);
+  void clear_away(key, const exit_status&);
   void finish(key);
   void disown(pid_t);
 
+  boost::asio::any_io_executor executor_;
   timer_queue& timers_;
   watched_fd set_;  ///< of all their pidfds
   std::map<key, entry> entries_;
   std::set<key> strays_;  ///< of those, the adopted ones
   key last_ = 0;
+  std::shared_ptr<void> alive_ = std::make_shared<char>();
 };
 
 }  // namespace supervisor

@@ -28,11 +28,6 @@ event successor_of(const pool_state&, const slot_state& old, std::uint64_t gener
 
 // A slot.
 
-/// `wait` after `now`; never, where that is beyond all time.
-inline time_point later(time_point now, duration wait) noexcept {
-  return wait < never - now ? now + wait : never;
-}
-
 /// When a worker counts as ready without having said so; never: it has to.
 time_point ready_unasked(const spec&, const slot_state&) noexcept;
 

@@ -47,6 +47,7 @@ asio::awaitable<void> pool_keeper::run() {
   while (!state_.stopped) {
     tend_programs();
     start_slots();
+    if (poke_owed_) poke_owed_ = !poke_one();
     auto next = next_event(state_);
     bool wait = !next;
     // The last output of the last worker is still to come: a stopped pool has told everything.
@@ -67,7 +68,7 @@ asio::awaitable<void> pool_keeper::keep(slot& s) {
   transition(std::move(e));
 }
 
-/// Those that the state has and nobody runs yet. A slot runs to its first suspension here.
+/// Those that the state has and nobody runs yet.
 void pool_keeper::start_slots() {
   std::vector<std::shared_ptr<slot>> fresh;
   for (auto& s : state_.slots) {
@@ -110,7 +111,7 @@ void pool_keeper::departed(const event& e) {
     record_report(which.first, left, std::move(early.mapped()));
   else if (reportable)
     departures_.emplace(which, left);
-  poke_one();
+  poke_owed_ = true;  // by run(), which wakes after the slot that starts the replacement
 }
 
 void pool_keeper::reported(const child_key& key, std::shared_ptr<const exit_report> report) {
@@ -142,10 +143,15 @@ void pool_keeper::wake_slots() {
   for (auto& [id, s] : slots_) s->wake();
 }
 
-/// A connection whose wakeup went to the worker that left must not wait for the next one.
-void pool_keeper::poke_one() {
-  for (auto& s : state_.slots)
-    if (s.now == phase::ready) return host_.poke(s.child);
+/// A connection whose wakeup went to the worker that left must not wait for the next one. False
+/// when none is known to be ready: one may wait for connections already, its READY=1 on the way.
+bool pool_keeper::poke_one() {
+  for (auto& s : state_.slots) {
+    if (s.now != phase::ready) continue;
+    host_.poke(s.child);
+    return true;
+  }
+  return false;
 }
 
 // Programs.

@@ -83,7 +83,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   void wake_slots();
   void tend_programs();
   void open_program(std::uint64_t generation);
-  void poke_one();
+  bool poke_one();
   void record_report(std::uint64_t slot_id, const departure&, std::shared_ptr<const exit_report>);
 
   settlement refused(errc why, std::string reason);
@@ -101,6 +101,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   std::map<std::uint64_t, std::shared_ptr<slot>> slots_;
   std::map<child_launch, departure> departures_;  ///< not yet reported
   std::map<child_launch, std::shared_ptr<const exit_report>> early_reports_;
+  bool poke_owed_ = false;
   std::optional<condition> changed_;
   std::shared_ptr<void> subscription_;
 };

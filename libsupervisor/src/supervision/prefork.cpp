@@ -29,7 +29,7 @@ bool from_terminal(supervisor& self, const signal_event& e) {
 
 asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
                              prefork_options options) {
-  for (auto& listener : options.listeners) self.listen(listener);
+  for (auto& listener : options.listeners) listener = self.listen(listener);
   auto web = self.pool(std::move(name), std::move(what), std::max(options.workers, 1u));
 
   handlers on;
@@ -52,7 +52,6 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
     co_await web.drain();
   });
   on(SIGUSR1, [&](signal_event) -> task {
-    if (options.reopen) options.reopen();
     web.signal_all(SIGUSR1);
     co_return;
   });
@@ -61,7 +60,7 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
     co_return;
   });
 
-  if (options.started) options.started(self);
+  if (options.started) options.started(self, options.listeners);
   until stop{SIGINT, SIGQUIT, SIGTERM};
   auto first = co_await self.serve(on, std::move(stop));
   bool quick = first.number == SIGQUIT;

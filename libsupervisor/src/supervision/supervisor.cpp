@@ -182,11 +182,12 @@ supervisor::~supervisor() {
 
 const std::string& supervisor::name() const { return impl_->name; }
 
-void supervisor::listen(const listener_spec& wanted) {
+listener_spec supervisor::listen(const listener_spec& wanted) {
   auto opened = impl_->outside.listen(wanted);
   event e{event_kind::listener_opened};
   e.text = opened.name + "=" + opened.address();
   impl_->log.record(std::move(e));
+  return opened;
 }
 
 ::supervisor::pool supervisor::pool(std::string name, spec what, unsigned size) {
@@ -276,7 +277,7 @@ namespace {
 asio::awaitable<void> hasten(class supervisor& self, std::vector<pool> pools) {
   const handlers none;
   for (;;) {
-    until impatient{SIGINT, SIGQUIT};
+    until impatient{SIGINT, SIGQUIT, SIGTERM};
     auto event = co_await self.serve(none, std::move(impatient));
     if (event.number == SIGTERM) continue;  // asked to stop, once more
     // Each records at its call; who waits for the stop waits for these too.
