@@ -278,7 +278,6 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   stopping.number = SIGTERM;
   stopping.deadline = start + 30s;
   add("has not left: sent SIGKILL", of_worker(event_kind::worker_escalated)).number = SIGKILL;
-  add("1 line of output dropped, nobody took it", of_worker(event_kind::output_dropped)).count = 1;
   add("hello", event(event_kind::note)).text = "hello";
 
   std::set<event_kind> told{event_kind::worker_exited, event_kind::worker_reported};
