@@ -280,7 +280,7 @@ BOOST_FIXTURE_TEST_CASE(closing_a_program_without_workers_buries_its_mold, fixtu
   BOOST_REQUIRE(run_until([&] { return count(event_kind::mold_exited) == 1; }));
   BOOST_CHECK(events.back().why == supervisor::exit_cause::stopped);
   BOOST_CHECK(severity_of(events.back()) == supervisor::severity::info);
-  BOOST_TEST(kernel::children_of(::getpid()).empty());
+  BOOST_TEST(run_until([] { return kernel::children_of(::getpid()).empty(); }));
 }
 
 BOOST_FIXTURE_TEST_CASE(closing_a_program_leaves_its_workers, fixture) {
