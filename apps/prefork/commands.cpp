@@ -26,6 +26,9 @@ namespace json = boost::json;
 namespace exit_code = supervisor::exit_code;
 using verb = control_request::verb;
 
+/// A status takes a master no time: one that has none for it is not well.
+constexpr std::chrono::nanoseconds status_patience = std::chrono::seconds(10);
+
 const char* target_of(verb what) {
   switch (what) {
     case verb::status:
@@ -170,13 +173,21 @@ int run(int argc, char** argv, run_request what) {
 }
 
 int control(const control_request& what) {
+  bool looks = what.what == verb::status;
+  bool unasked = looks && !what.timeout;  // for a time to wait
   try {
     bool stops = what.what == verb::stop;
-    auto body = what.what == verb::status ? std::string() : what.body;
-    auto got = ask(what.control, what.name, target_of(what.what), body, what.timeout, stops);
-    if (got.status == 200 && what.what == verb::status) return show_status(what, got);
+    auto body = looks ? std::string() : what.body;
+    auto timeout = unasked ? std::optional(status_patience) : what.timeout;
+    auto got = ask(what.control, what.name, target_of(what.what), body, timeout, stops);
+    if (got.status == 200 && looks) return show_status(what, got);
     return show_outcome(got);
   } catch (const no_answer& failure) {
+    if (unasked && failure.code == exit_code::timed_out) {
+      fmt::print(stderr, "prefork: the master at {} does not answer; is it stopped?\n",
+                 what.control);
+      return exit_code::unreachable;
+    }
     fmt::print(stderr, "prefork: {}\n", failure.what());
     return failure.code;
   }

@@ -1,19 +1,16 @@
 #include "options.hpp"
 
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <charconv>
-#include <cmath>
 #include <filesystem>
-#include <limits>
 #include <stdexcept>
 
 #include "supervisor/errc.hpp"
+#include "values.hpp"
 
 namespace app {
 
@@ -23,30 +20,6 @@ namespace sup = supervisor;
 namespace json = boost::json;
 using strings = std::vector<std::string>;
 using verb = control_request::verb;
-
-[[noreturn]] void complain(std::string words) { throw std::invalid_argument(std::move(words)); }
-
-sup::duration duration_of(const std::string& option, const std::string& text) {
-  auto value = parse_duration(text);
-  if (!value)
-    complain(
-        fmt::format("{}: \"{}\" is no duration; write seconds, or 500ms, 1.5s, 2m", option, text));
-  return *value;
-}
-
-template <typename Number>
-std::optional<Number> number_of(std::string_view text, int base = 10) {
-  Number value{};
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
-int signal_of(const std::string& option, const std::string& text) {
-  auto number = sup::signal_number(text);
-  if (!number) complain(fmt::format("{}: there is no signal \"{}\"; see: kill -l", option, text));
-  return *number;
-}
 
 // --- prefork run
 
@@ -103,43 +76,6 @@ void add_run_options(CLI::App& run, run_texts& t) {
       "  prefork run --stop-signal QUIT -- nginx -g 'daemon off;'");
 }
 
-constexpr unsigned most_workers = 10'000;  // more is a slip of the hand
-
-unsigned workers_of(const std::string& text) {
-  if (text == "auto") {
-    // What this process may use, which in a container is less than what the machine has.
-    cpu_set_t set;
-    if (::sched_getaffinity(0, sizeof set, &set) == 0)
-      return std::max(1u, static_cast<unsigned>(CPU_COUNT(&set)));
-    return 1;
-  }
-  auto count = number_of<unsigned>(text);
-  if (!count || *count < 1 || *count > most_workers)
-    complain(fmt::format("--workers: \"{}\" is neither auto nor a number from 1 to {}", text,
-                         most_workers));
-  return *count;
-}
-
-std::uint64_t limit_value(const std::string& whole, std::string_view text) {
-  if (text == "unlimited") return std::numeric_limits<std::uint64_t>::max();
-  auto value = number_of<std::uint64_t>(text);
-  if (!value) complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", whole));
-  return *value;
-}
-
-sup::limit limit_of(const std::string& text) {
-  auto equals = text.find('=');
-  if (equals == text.npos || equals == 0)
-    complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", text));
-  auto values = std::string_view(text).substr(equals + 1);
-  auto colon = values.find(':');
-  sup::limit result;
-  result.name = text.substr(0, equals);
-  result.soft = limit_value(text, values.substr(0, colon));
-  result.hard = colon == values.npos ? result.soft : limit_value(text, values.substr(colon + 1));
-  return result;
-}
-
 void read_readiness(const std::string& text, sup::spec& what) {
   if (text.empty() || text == "auto") return;
   if (text == "notify") {
@@ -181,18 +117,6 @@ void read_spec(const run_texts& t, sup::spec& what) {
   auto& first = what.stop.front();
   if (!t.graceful.empty()) first.wait = duration_of("--graceful-timeout", t.graceful);
   if (!t.stop_signal.empty()) first.signal = signal_of("--stop-signal", t.stop_signal);
-}
-
-/// A name is part of a path, and of a line of the log.
-std::string name_of(const std::string& text) {
-  auto good = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
-  };
-  if (text.empty() || text.size() > 64 || text.front() == '.' ||
-      !std::all_of(text.begin(), text.end(), good))
-    complain(
-        fmt::format("--name: \"{}\" is not a name of letters, digits, '-', '_' and '.'", text));
-  return text;
 }
 
 void read_log(const run_texts& t, sup::log_options& log) {
@@ -329,13 +253,6 @@ void read_count(const std::string& text, json::object& body) {
   body[relative ? "delta" : "count"] = text.front() == '-' ? -value : value;
 }
 
-unsigned slot_of(const std::string& text) {
-  auto slot = number_of<std::uint32_t>(text);
-  if (!slot || *slot > std::numeric_limits<std::int32_t>::max())
-    complain(fmt::format("\"{}\" is not a slot's number; see: prefork status", text));
-  return *slot;
-}
-
 control_request read_control(verb what, const control_texts& t) {
   control_request result;
   result.what = what;
@@ -433,22 +350,6 @@ std::string verb_of(const strings& arguments) {
 }
 
 }  // namespace
-
-std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
-  double value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || !std::isfinite(value) || value < 0) return std::nullopt;
-  std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  double seconds = unit.empty() || unit == "s" ? 1
-                   : unit == "ms"              ? 1e-3
-                   : unit == "us"              ? 1e-6
-                   : unit == "m"               ? 60
-                   : unit == "h"               ? 3600
-                                               : 0;
-  constexpr double a_year = 366 * 86400.0;
-  if (seconds == 0 || value * seconds > a_year) return std::nullopt;
-  return std::chrono::nanoseconds(std::llround(value * seconds * 1e9));
-}
 
 request parse(strings arguments) {
   CLI::App app("Keeps a pool of worker processes on shared listening sockets.", "prefork");

@@ -47,7 +47,4 @@ using request = std::variant<message, run_request, control_request>;
 /// `arguments` without the program's name.
 request parse(std::vector<std::string> arguments);
 
-/// "30", "1.5", "500ms", "2m": nothing where it is no duration.
-std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
-
 }  // namespace app

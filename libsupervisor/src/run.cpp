@@ -97,12 +97,9 @@ std::string own_program(const std::vector<std::string>& arguments) {
 class log_output {
  public:
   explicit log_output(std::string path) : path_(std::move(path)) {
-    if (path_.empty()) {
-      held_.emplace();
-      return;
-    }
+    if (path_.empty()) held_.emplace();
     try {
-      file_ = kernel::open_output_file(path_);
+      open();
     } catch (const boost::system::system_error& error) {
       throw start_failure(code_of(error), fmt::format("the log file {}; choose a path with "
                                                       "--log-file",
@@ -128,15 +125,20 @@ class log_output {
   }
   /// A path that cannot be opened now leaves the log where it is.
   void reopen() {
-    if (path_.empty()) return;
     try {
-      file_ = kernel::open_output_file(path_);
+      open();
     } catch (const boost::system::system_error& error) {
       write(fmt::format("cannot reopen the log: {}\n", words_of(error)));
     }
   }
 
  private:
+  void open() {
+    auto file = path_.empty() ? kernel::unique_fd() : kernel::open_output_file(path_);
+    auto own = kernel::open_unblocked(file ? file.get() : STDERR_FILENO);
+    file_ = std::move(own ? own : file);
+  }
+
   std::string path_;
   kernel::unique_fd file_;
   std::optional<std::string> held_;

@@ -5,11 +5,13 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
 #include <stdexcept>
 
+#include "process/activity_cells.hpp"
 #include "process/timer_queue.hpp"
 #include "supervisor/worker.hpp"
 #include "support/functions.hpp"
@@ -56,15 +58,22 @@ const test::function shouting{"host_shouting", shout};
 const test::function unloadable{"host_unloadable", [] { throw std::runtime_error("no database"); },
                                 serve_steadily};
 
-const test::function unending{"host_unending",
-                              [] {
-                                for (;;) ::pause();
-                              },
-                              serve_steadily};
+void pause_for_ever() {
+  for (;;) ::pause();
+}
+const test::function unprepared{"host_unprepared", pause_for_ever, serve_steadily};
+
+supervisor::kernel_host_options options_for(std::string program) {
+  supervisor::kernel_host_options options;
+  options.program = std::move(program);
+  options.arguments = {"test"};
+  return options;
+}
 
 struct fixture : test::kernel_world {
   explicit fixture(std::string program = "/proc/self/exe")
-      : kernel_world({std::move(program), {"test"}, {}}) {}
+      : kernel_world(options_for(std::move(program))) {}
+  explicit fixture(supervisor::kernel_host_options options) : kernel_world(std::move(options)) {}
 
   void open(const spec& what, std::uint64_t generation = 1) {
     host->open_program("pool", generation, std::make_shared<const spec>(what), [] {});
@@ -87,6 +96,11 @@ struct fixture : test::kernel_world {
     return run_until([&] { return view(id).ready || view(id).over(); }) && view(id).ready;
   }
 
+  const supervisor::event& last(event_kind kind) const {
+    auto it = std::find_if(events.rbegin(), events.rend(), [&](auto& e) { return e.kind == kind; });
+    BOOST_REQUIRE((it != events.rend()));
+    return *it;
+  }
   unsigned count(event_kind kind) const {
     unsigned n = 0;
     for (auto& each : events) n += each.kind == kind;
@@ -113,6 +127,15 @@ struct copied_program {
   void replace() {
     fs::copy_file(TEST_CHILD, directory / "new");
     fs::rename(directory / "new", path);
+  }
+};
+
+struct impatient : fixture {
+  impatient() : fixture(options()) {}
+  static supervisor::kernel_host_options options() {
+    auto options = options_for("/proc/self/exe");
+    options.mold_patience = std::chrono::seconds(1);
+    return options;
   }
 };
 
@@ -143,16 +166,6 @@ BOOST_FIXTURE_TEST_CASE(output_and_status_of_a_function_worker_are_reported, fix
   BOOST_TEST(report(id).status.str() == "exit 70");
   BOOST_TEST(report(id).last_output == "cannot serve\n");
   BOOST_TEST(said(id, "! cannot serve"));
-}
-
-BOOST_FIXTURE_TEST_CASE(program_whose_preload_does_not_end_has_failed, fixture) {
-  spec what("host_unending");
-  what.boot_timeout = std::chrono::milliseconds(200);
-  open(what);
-  BOOST_TEST(!opened());
-  BOOST_REQUIRE(program().failed);
-  BOOST_TEST(program().failed->stage == "preload");
-  BOOST_TEST(program().failed->error == ETIMEDOUT);
 }
 
 BOOST_FIXTURE_TEST_CASE(program_whose_preload_throws_has_failed, fixture) {
@@ -296,6 +309,74 @@ BOOST_FIXTURE_TEST_CASE(closing_a_program_leaves_its_workers, fixture) {
   BOOST_CHECK(!host->signal(id, SIGTERM));
   BOOST_REQUIRE(run_until([&] { return reported(id); }));
   BOOST_TEST(report(id).status.str() == "exit 0");
+}
+
+BOOST_FIXTURE_TEST_CASE(closed_mold_that_nobody_uses_is_reaped, fixture) {
+  for (unsigned generation = 1; generation <= 5; ++generation) {
+    open(spec("host_steady"), generation);
+    BOOST_REQUIRE(opened(generation));
+    host->close_program("pool", generation);
+  }
+  BOOST_REQUIRE(run_until([&] { return count(event_kind::mold_exited) == 5; }));
+  BOOST_TEST(kernel::children_of(::getpid()).empty());
+  auto& ended = last(event_kind::mold_exited);
+  BOOST_CHECK(supervisor::severity_of(ended) == supervisor::severity::info);
+  BOOST_TEST(describe(ended, host->now()).ends_with("mold ended, no longer needed"));
+}
+
+BOOST_FIXTURE_TEST_CASE(mold_that_is_stopped_is_replaced, impatient) {
+  open(spec("host_steady"));
+  BOOST_REQUIRE(opened());
+  auto before = start();
+  BOOST_REQUIRE(ready(before));
+  signal_mold(SIGSTOP);
+  auto id = start();
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_REQUIRE(view(id).failed);
+  BOOST_TEST(view(id).failed->stage == "mold");
+  BOOST_CHECK(last(event_kind::mold_exited).why == supervisor::exit_cause::hang);
+  BOOST_REQUIRE(ready(start()));
+  BOOST_TEST(count(event_kind::mold_started) == 2u);
+  BOOST_CHECK(!view(before).over());
+}
+
+BOOST_FIXTURE_TEST_CASE(stopped_mold_with_nothing_to_answer_is_left_alone, impatient) {
+  open(spec("host_steady"));
+  BOOST_REQUIRE(opened());
+  BOOST_REQUIRE(ready(start()));
+  signal_mold(SIGSTOP);
+  context.restart();
+  context.poll();
+  BOOST_TEST(context.run_for(std::chrono::milliseconds(1200)) == 0u);
+  signal_mold(SIGCONT);
+  BOOST_REQUIRE(ready(start()));
+  BOOST_TEST(count(event_kind::mold_started) == 1u);
+}
+
+BOOST_FIXTURE_TEST_CASE(program_whose_preload_does_not_end_has_failed, fixture) {
+  auto what = spec("host_unprepared");
+  what.boot_timeout = std::chrono::milliseconds(300);
+  open(what);
+  BOOST_TEST(!opened());
+  BOOST_REQUIRE(program().failed);
+  BOOST_TEST(program().failed->error == ETIMEDOUT);
+  BOOST_TEST(kernel::children_of(::getpid()).empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(activity_cells_of_workers_never_made_are_given_again, fixture) {
+  auto what = spec("host_unprepared");
+  what.boot_timeout = std::chrono::hours(1);
+  open(what);
+  for (std::size_t i = 0; i <= supervisor::activity_cells::count; ++i) {
+    auto id = start();
+    launched.pop_back();
+    host->signal(id, SIGTERM);
+    BOOST_REQUIRE(view(id).failed);
+    BOOST_REQUIRE(view(id).failed->error == ECANCELED);
+    host->forget(id);
+    context.restart();
+    context.poll();
+  }
 }
 
 BOOST_FIXTURE_TEST_CASE(child_told_to_leave_before_its_mold_is_up_is_never_made, fixture) {

@@ -1,11 +1,14 @@
 // What children write: line by line, bounded, without stalling anybody.
 #include <fcntl.h>
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 
 #include "kernel/descriptors.hpp"
 #include "process/output.hpp"
 #include "support/kernel_world.hpp"
+#include "support/pty.hpp"
+#include "support/temporary.hpp"
 
 namespace kernel = supervisor::kernel;
 
@@ -50,7 +53,9 @@ BOOST_FIXTURE_TEST_CASE(text_comes_in_lines, fixture) {
 
 BOOST_FIXTURE_TEST_CASE(line_without_end_is_cut_into_parts, fixture) {
   constexpr auto longest = supervisor::line_reader::longest;
-  auto all = read(std::string(2 * longest + 5, 'x') + "\nnext\n");
+  std::string text(2 * longest + 5, 'x');
+  text += "\nnext\n";  // g++ 12 warns of `string + literal` (PR 105329)
+  auto all = read(text);
   BOOST_REQUIRE(all.size() == 4u);
   BOOST_TEST(all[0].first.size() == longest);
   BOOST_TEST(all[0].second);
@@ -59,7 +64,8 @@ BOOST_FIXTURE_TEST_CASE(line_without_end_is_cut_into_parts, fixture) {
   BOOST_TEST(!all[2].second);
   BOOST_TEST(all[3].first == "next");
   // One of exactly that length is whole.
-  all = read(std::string(longest, 'y') + "\n");
+  text.assign(longest, 'y').push_back('\n');
+  all = read(text);
   BOOST_REQUIRE(all.size() == 1u);
   BOOST_TEST(!all[0].second);
 }
@@ -88,6 +94,26 @@ BOOST_FIXTURE_TEST_CASE(flood_does_not_keep_the_loop, fixture) {
   BOOST_TEST(ticks > 100u);
 }
 
+BOOST_FIXTURE_TEST_CASE(flood_of_short_lines_does_not_keep_the_loop, fixture) {
+  auto pipe = kernel::make_output_pipe();
+  const std::string lines(64 * 1024, '\n');
+  BOOST_REQUIRE(::write(pipe.theirs.get(), lines.data(), lines.size()) == 64 * 1024);
+  pipe.theirs.reset();
+  std::size_t count = 0, most = 0;
+  bool ended = false;
+  supervisor::line_reader reader(
+      context.get_executor(), std::move(pipe.ours), [&](auto, bool) { ++count; },
+      [&] { ended = true; });
+  while (!ended) {
+    auto before = count;
+    context.restart();
+    BOOST_REQUIRE(context.run_one() == 1u);
+    most = std::max(most, count - before);
+  }
+  BOOST_TEST(count == lines.size());
+  BOOST_TEST(most <= 1024u);
+}
+
 BOOST_FIXTURE_TEST_CASE(last_words_are_in_the_report, fixture) {
   auto id = launch(script({"print", "whole", "error", "wrong", "partial", "half", "raise", "11"}));
   BOOST_REQUIRE(run_until([&] { return reported(id); }));
@@ -113,6 +139,31 @@ BOOST_FIXTURE_TEST_CASE(writing_to_a_full_pipe_does_not_wait, test::leftovers) {
   auto before = std::signal(SIGPIPE, SIG_IGN);
   BOOST_TEST(!kernel::write_now(pipe.theirs.get(), line));
   std::signal(SIGPIPE, before);
+}
+
+BOOST_FIXTURE_TEST_CASE(terminal_that_nobody_reads_does_not_stall_a_writer, test::leftovers) {
+  test::pty terminal;
+  auto own = kernel::open_unblocked(terminal.slave());
+  BOOST_REQUIRE(own);
+  const std::string line = std::string(3000, 'x') + '\n';
+  unsigned written = 0;
+  while (kernel::write_now(own.get(), line)) BOOST_REQUIRE(++written < 1000);
+  char buffer[65536];
+  BOOST_REQUIRE(::read(terminal.master(), buffer, sizeof buffer) > 0);
+  BOOST_TEST(kernel::write_now(own.get(), "again\n"));
+}
+
+BOOST_FIXTURE_TEST_CASE(pipe_filled_by_another_does_not_stall_a_writer, test::leftovers) {
+  auto pipe = kernel::make_output_pipe();
+  auto own = kernel::open_unblocked(pipe.theirs.get());
+  BOOST_REQUIRE(own);
+  BOOST_TEST((::fcntl(own.get(), F_GETFL) & O_NONBLOCK) != 0);
+  BOOST_TEST((::fcntl(own.get(), F_GETFD) & FD_CLOEXEC) != 0);
+  BOOST_TEST((::fcntl(pipe.theirs.get(), F_GETFL) & O_NONBLOCK) == 0);  // others are not disturbed
+  BOOST_TEST(kernel::write_now(own.get(), "line\n"));
+  test::temporary_directory directory;
+  auto file = kernel::open_output_file(directory / "log");
+  BOOST_CHECK(!kernel::open_unblocked(file.get()));  // another offset would overwrite it
 }
 
 BOOST_AUTO_TEST_SUITE_END()

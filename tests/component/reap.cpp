@@ -4,11 +4,15 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <boost/asio/io_context.hpp>
 #include <boost/test/unit_test.hpp>
+#include <fstream>
+#include <optional>
 
 #include "kernel/descriptors.hpp"
 #include "process/reaper.hpp"
 #include "support/kernel_world.hpp"
+#include "support/temporary.hpp"
 
 using supervisor::exit_status;
 namespace kernel = supervisor::kernel;
@@ -140,6 +144,68 @@ BOOST_FIXTURE_TEST_CASE(traced_child_does_not_stall_the_loop, fixture) {
     BOOST_REQUIRE(run_until([&] { return reported(id); }));
   }
   BOOST_CHECK(report(id).status == exit_status::signalled(SIGKILL));
+}
+
+BOOST_FIXTURE_TEST_CASE(stray_that_is_claimed_keeps_its_status_for_who_claims_it, test::leftovers) {
+  boost::asio::io_context context{1};
+  supervisor::timer_queue timers(context.get_executor());
+  supervisor::reaper reaper(context.get_executor(), timers);
+  auto gate = kernel::make_channel();
+  auto fork_one = [&] {
+    auto pid = ::fork();
+    BOOST_REQUIRE(pid >= 0);
+    char byte = 0;
+    if (pid == 0) ::_exit(::read(gate.theirs.get(), &byte, 1) == 1 ? 7 : 8);
+    return pid;
+  };
+  auto held = [&](pid_t pid) {
+    return supervisor::held_process(context.get_executor(), pid, kernel::open_pidfd(pid));
+  };
+  auto claimed = fork_one(), unclaimed = fork_one();
+  reaper.adopt(held(claimed));
+  reaper.adopt(held(unclaimed));
+  supervisor::reaper::key key = 0;
+  std::optional<exit_status> died, reaped;
+  key = reaper.hold(held(claimed), {[&](exit_status status) {
+                                      died = status;
+                                      reaper.bury(key);
+                                    },
+                                    [&](const kernel::obituary& last) { reaped = last.status; }});
+  for (int i = 0; i < 2; ++i) BOOST_REQUIRE(::write(gate.ours.get(), "x", 1) == 1);
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!reaped || reaper.holds(unclaimed)) BOOST_REQUIRE(context.run_one_until(deadline) == 1u);
+  BOOST_CHECK(died == exit_status::exited(7));
+  BOOST_CHECK(reaped == exit_status::exited(7));
+  BOOST_TEST(kernel::children_of(::getpid()).empty());
+}
+
+BOOST_AUTO_TEST_CASE(kill_that_the_kernel_counts_is_for_want_of_memory) {
+  test::temporary_directory directory;
+  const std::string file = directory / "memory.events";
+  auto count = [&](int kills) {
+    std::ofstream(file) << "low 0\noom 3\noom_kill " << kills << "\noom_group_kill 0\n";
+  };
+  count(1);
+  supervisor::kernel_host_options options;
+  options.memory_events = file;
+  test::kernel_world world(std::move(options));
+  auto killed = [&](auto how) {
+    auto id = world.launch(test::kernel_world::script({"sleep"}));
+    BOOST_REQUIRE(world.run_until([&] { return world.view(id).pid || world.view(id).over(); }));
+    how(id);
+    BOOST_REQUIRE(world.run_until([&] { return world.reported(id); }));
+    return world.view(id).out_of_memory;
+  };
+  auto from_outside = [&](auto id) {
+    auto fd = kernel::open_pidfd(world.view(id).pid);
+    BOOST_CHECK(!kernel::send_signal(fd.get(), SIGKILL));
+  };
+  BOOST_TEST(!killed(from_outside));
+  count(2);
+  BOOST_TEST(killed(from_outside));
+  BOOST_TEST(!killed(from_outside));
+  count(3);
+  BOOST_TEST(!killed([&](auto id) { world.host->signal(id, SIGKILL); }));
 }
 
 BOOST_FIXTURE_TEST_CASE(status_taken_by_somebody_else_is_lost_and_nothing_more, fixture) {

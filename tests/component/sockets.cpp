@@ -194,4 +194,17 @@ BOOST_AUTO_TEST_CASE(packets_carry_descriptors) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(last_words_of_one_who_left_ours_unread_are_received) {
+  int pair[2];
+  BOOST_REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+  unique_fd left(pair[0]), right(pair[1]);
+  BOOST_REQUIRE(send_packet(left.get(), "never read") == 0);
+  BOOST_REQUIRE(send_packet(right.get(), "forked") == 0);
+  right.reset();
+  packet got;
+  BOOST_TEST((receive_packet(left.get(), got, MSG_DONTWAIT) == received::packet));
+  BOOST_TEST(got.data == "forked");
+  BOOST_TEST((receive_packet(left.get(), got, MSG_DONTWAIT) == received::end));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,10 @@
 // What cannot be: one clear message, a documented exit code, nothing left behind.
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <filesystem>
@@ -31,6 +35,8 @@ void refuse(const bad& row) {
   BOOST_TEST_CONTEXT("prefork" << line) {
     auto end = test::prefork(arguments);
     BOOST_TEST(end.code == row.code, end.err);
+    BOOST_TEST(std::count(end.err.begin(), end.err.end(), '\n') == 1, "one line: " << end.err);
+    BOOST_TEST(end.out.empty(), end.out);
     for (auto& word : row.named) BOOST_TEST(end.err.find(word) != std::string::npos, end.err);
     BOOST_TEST(std::filesystem::is_empty(there.path()));
     test::await_no_process();
@@ -61,6 +67,13 @@ BOOST_AUTO_TEST_CASE(the_command_line) {
            {{"run", "-b", "127.0.0.1:0", "--pidfile", there / "text"}, 2, {there / "text"}},
            {{"run", "-b", "127.0.0.1:0", "--log-file", "/no/such/log"}, 2, {"/no/such/log"}},
            {{"run", "-b", "unix:/no/such/dir/s"}, 2, {"/no/such/dir/s"}},
+           {{"run", "-b", "127.0.0.1:0", "-b", "b=192.0.2.1:80"}, 2, {"192.0.2.1"}},
+           {{"run", "-b", "admin=127.0.0.1:0"}, 2, {"-b http="}},
+           {{"run", "-b", "127.0.0.1:0", "--timeout", "1", "--", "sleep", "9"}, 2, {"--timeout"}},
+           {{"run", "sleep", "9"}, 2, {"sleep", "after --"}},
+           {{"run", "--control", there / "text"}, 2, {there / "text", "not a socket"}},
+           {{"run", "--control", there / std::string(120, 'x')}, 2, {"--control"}},
+           {{"status", "--control", there / std::string(120, 'x')}, 2, {"107"}},
        })
     refuse(row);
 }
@@ -85,10 +98,60 @@ BOOST_AUTO_TEST_CASE(a_second_master_of_the_same_name) {
   auto end = test::prefork({"run", "-b", "127.0.0.1:0", "--control", first.control()});
   BOOST_TEST(end.code == 10);
   BOOST_TEST(end.err.find("pid " + std::to_string(first.pid())) != std::string::npos, end.err);
-  BOOST_TEST(end.err.find("--name") != std::string::npos, end.err);
+  BOOST_TEST(end.err.find("prefork stop --control " + first.control()) != std::string::npos,
+             end.err);
   BOOST_TEST(first.ask({"status"}).code == 0, "the first one's socket is still there");
   first.signal(SIGTERM);
   BOOST_TEST(first.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_takes_a_permission) {
+  if (::geteuid() != 0) {
+    BOOST_TEST_MESSAGE("skipped: only root can be somebody else");
+    return;
+  }
+  test::temporary_directory there;
+  BOOST_REQUIRE(::chmod(there.path().c_str(), 0755) == 0);
+  std::filesystem::create_directory(there / "ours");
+  BOOST_REQUIRE(::chmod((there / "ours").c_str(), 0700) == 0);
+  // A copy, for where the build is may be out of a stranger's reach.
+  std::filesystem::copy_file(TEST_PREFORK, there / "prefork");
+  auto as_stranger = [&](strings arguments) {
+    arguments.insert(arguments.begin(), {"setpriv", "--reuid=65534", "--regid=65534",
+                                         "--clear-groups", there / "prefork"});
+    return test::run(arguments);
+  };
+  for (auto& arguments :
+       {strings{"run", "--control", there / "ours/c.sock"},
+        strings{"run", "--control", there / "c.sock", "--user", "root"},
+        strings{"run", "--control", there / "c.sock", "--log-file", there / "ours/log"},
+        strings{"run", "--control", there / "c.sock", "--pidfile", there / "ours/pid"},
+        strings{"status", "--control", there / "ours/c.sock"}}) {
+    BOOST_TEST_CONTEXT(arguments.back()) {
+      auto end = as_stranger(arguments);
+      BOOST_TEST(end.code == 8, end.err);
+      BOOST_TEST(std::count(end.err.begin(), end.err.end(), '\n') == 1, end.err);
+    }
+  }
+  BOOST_TEST(std::filesystem::is_empty(there / "ours"));
+}
+
+BOOST_AUTO_TEST_CASE(a_listener_that_is_no_master) {
+  test::temporary_directory there;
+  auto path = there / "c.sock";
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  test::unique_fd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  BOOST_REQUIRE(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  BOOST_REQUIRE(::listen(listener.get(), 1) == 0);
+  test::process client({TEST_PREFORK, "scale", "2", "--control", path});
+  {
+    test::unique_fd hung_up(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  }
+  auto end = client.finish();
+  BOOST_TEST(end.code == 7, end.err);
+  BOOST_TEST(end.err.find(path) != std::string::npos, end.err);
 }
 
 BOOST_AUTO_TEST_CASE(nobody_there) {

@@ -2,7 +2,9 @@
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 
 #include "support/app.hpp"
@@ -132,6 +134,28 @@ BOOST_AUTO_TEST_CASE(environment_directory_umask_and_limits) {
   BOOST_TEST(line.at("stream").as_string() == "stdout");
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_log_that_nobody_reads_stalls_nobody_and_tells_what_is_missing) {
+  test::temporary_directory directory;
+  const auto control = directory / "c.sock", done = directory / "done";
+  const std::string script =
+      "i=0; while [ $i -lt 5000 ]; do i=$((i+1)); echo a line of some length, number $i; done; "
+      ": > " +
+      done + "; exec sleep 1000";
+  test::process app({TEST_PREFORK, "run", "-w", "1", "-b", "127.0.0.1:0", "--control", control,
+                     "--", "/bin/sh", "-c", script});
+  const auto deadline = std::chrono::steady_clock::now() + test::patience;
+  while (!std::filesystem::exists(done)) {
+    BOOST_REQUIRE(std::chrono::steady_clock::now() < deadline);
+    test::prefork({"status", "--control", control});
+  }
+  // Somebody reads again: the next line that is written tells of those that were not.
+  for (int i = 0; i < 500; ++i) BOOST_REQUIRE(app.line());
+  BOOST_TEST(test::prefork({"stop", "--control", control}).code == 0);
+  const auto ended = app.finish();
+  BOOST_TEST(ended.code == 0);
+  BOOST_TEST(ended.err.find(" log lines dropped: nobody took them") != std::string::npos);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

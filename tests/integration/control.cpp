@@ -1,4 +1,6 @@
 // The control socket and the verbs of the command line.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
@@ -63,6 +65,16 @@ BOOST_AUTO_TEST_CASE(status_has_its_shape) {
   auto table = app.ask({"status"});
   BOOST_TEST(table.code == 0);
   BOOST_TEST(table.out.find("web.1") != std::string::npos, table.out);
+  app.end();
+}
+
+BOOST_AUTO_TEST_CASE(the_socket_and_its_lock_are_for_nobody_else) {
+  running app("1");
+  for (auto& path : {app.control(), app.control() + ".lock"}) {
+    struct stat info{};
+    BOOST_REQUIRE(::stat(path.c_str(), &info) == 0);
+    BOOST_TEST((info.st_mode & 0777) == 0600u, path);
+  }
   app.end();
 }
 
@@ -168,6 +180,70 @@ BOOST_AUTO_TEST_CASE(probes) {
   app.signal(SIGWINCH);
   app.wait_for("pool.drained");
   BOOST_TEST(test::http_request(app.control(), "/livez").answer().status == 200);
+  app.end();
+}
+
+namespace {
+
+/// Its workers never become ready, so whoever waits for that waits.
+struct never_ready : master {
+  never_ready()
+      : master({"-w", "1", "-b", "127.0.0.1:0", "--ready", "notify", "--", "sleep", "1000"}) {
+    wait_for("worker.started");
+  }
+};
+
+const std::string one_more =
+    "POST /scale HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n{\"delta\": 1}";
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(who_is_not_ready_says_so) {
+  never_ready app;
+  BOOST_TEST(test::http_request(app.control(), "/livez").answer().status == 200);
+  BOOST_TEST(test::http_request(app.control(), "/readyz").answer().status == 503);
+  BOOST_TEST(app.ask({"status"}).code == 5);
+  BOOST_TEST(app.ask({"scale", "2", "--timeout", "50ms"}).code == 6);
+  app.wait_for("pool.resized");
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_stop_answers_those_who_wait) {
+  never_ready app;
+  test::process waiting({TEST_PREFORK, "scale", "2", "--control", app.control()});
+  app.wait_for("pool.resized");
+  BOOST_TEST(app.ask({"stop"}).code == 0);
+  auto end = waiting.finish();
+  BOOST_TEST(end.code == 10, end.err);
+  BOOST_TEST(!end.err.empty());
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(clients_that_leave_end_their_waiting_only) {
+  never_ready app;
+  {
+    std::vector<test::http_request> waiting;
+    for (int i = 0; i < 40; ++i)
+      waiting.push_back(test::http_request::raw(app.control(), one_more));
+    for (int i = 0; i < 40; ++i) app.wait_for("pool.resized");
+  }
+  BOOST_TEST(app.status()["pools"].as_array().at(0).at("target").as_int64() == 41);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(requests_that_come_together_are_answered_in_order) {
+  running app("1");
+  auto got = test::http_request::raw(app.control(), one_more +
+                                                        "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+                                                        "GET /nowhere HTTP/1.1\r\nHost: x\r\n"
+                                                        "Connection: close\r\n\r\n")
+                 .answer();
+  BOOST_TEST(got.status == 200);
+  auto settled = got.body.find("\"slots\""), alive = got.body.find("{\"ok\":true}"),
+       refused = got.body.find("no_such_page");
+  BOOST_TEST((settled < alive && alive < refused && refused != std::string::npos), got.body);
   app.end();
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <boost/json/value.hpp>
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <string>
@@ -80,6 +81,34 @@ struct one_worker {
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(demo)
+
+BOOST_FIXTURE_TEST_CASE(it_greets_with_its_pid_and_five_things_to_try, one_worker) {
+  // Who waits for the same later is answered later.
+  BOOST_TEST(master.ask({"scale", "1"}).code == 0);
+  const auto own_pid = std::to_string(master.pid());
+  const auto url = "http://127.0.0.1:" + std::to_string(port);
+  master.signal(SIGTERM);
+  const auto told = master.finish().out;
+  for (auto& part :
+       {"serves " + url + "; its pid is " + own_pid, "  curl " + url + "/pid",
+        "  kill -9 $(curl -s " + url + "/pid)", "  kill -TTIN " + own_pid, "  kill -HUP " + own_pid,
+        TEST_PREFORK " scale 4 --control " + master.control()})
+    BOOST_TEST(has(told, part), told);
+}
+
+BOOST_AUTO_TEST_CASE(a_crash_and_a_hang_have_their_causes) {
+  test::master app({"-w", "1", "-b", "127.0.0.1:0", "--timeout", "1"});
+  app.wait_ready(1);
+  for (auto& [path, why] : {std::pair{"/crash", "crash"}, std::pair{"/hang", "hang"}}) {
+    test::http_request request(app.port(), path);
+    const auto gone = app.wait_for("worker.exited");
+    BOOST_TEST(gone.at("why").as_string() == why);
+    BOOST_TEST(gone.at("status").as_string() == "SIGABRT");
+    app.wait_for("worker.ready");
+  }
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
 
 BOOST_FIXTURE_TEST_CASE(requests_are_answered_in_order_however_they_arrive, one_worker) {
   client one(port);

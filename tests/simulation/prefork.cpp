@@ -158,6 +158,18 @@ BOOST_FIXTURE_TEST_CASE(TERM_drains_within_the_graceful_timeout, prefork_world) 
   BOOST_TEST((signals_sent() == std::vector<int>{SIGTERM, SIGTERM, SIGKILL, SIGKILL}));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_second_TERM_changes_nothing, prefork_world) {
+  host.on_launch = stubborn;
+  serve();
+  auto began = host.now();
+  send(SIGTERM);
+  host.poll();
+  send(SIGTERM);
+  BOOST_TEST(ended());
+  BOOST_TEST((host.now() - began == 30s));
+  BOOST_TEST(count(event_kind::signal_unhandled) == 0u);
+}
+
 BOOST_FIXTURE_TEST_CASE(QUIT_is_quick, prefork_world) {
   host.on_launch = stubborn;
   serve();

@@ -56,6 +56,24 @@ BOOST_FIXTURE_TEST_CASE(a_worker_that_is_never_ready_is_ended, world) {
   BOOST_TEST(web.ready() == 1u);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_worker_that_waits_for_its_mold_is_withdrawn, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.launch_takes = 24h;
+    return s;
+  };
+  auto web = this->web(1);
+  BOOST_REQUIRE(host.run_until([&] { return host.launches() == 1; }));
+  auto began = host.now();
+  run(web.resize(0));
+  BOOST_TEST((host.now() == began));
+  auto exited = last(event_kind::worker_exited);
+  BOOST_TEST((exited->why == exit_cause::scaled_down));
+  BOOST_TEST(exited->launch.has_value());
+  BOOST_TEST((severity_of(*exited) == severity::info));
+  BOOST_TEST(host.launches() == 1u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_worker_that_hangs_is_aborted, world) {
   host.on_launch = [](auto& r) {
     script s;

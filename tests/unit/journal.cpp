@@ -256,6 +256,12 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   auto& gone = add("http mold exited: exit 1; replaced", of_pool(event_kind::mold_exited));
   gone.exit = exit_status::exited(1);
   gone.text = "replaced";
+  add("http mold ended, no longer needed", of_pool(event_kind::mold_exited)).why =
+      exit_cause::stopped;
+  auto& stuck =
+      add("http mold exited: SIGKILL, it did not answer", of_pool(event_kind::mold_exited));
+  stuck.why = exit_cause::hang;
+  stuck.exit = exit_status::signalled(SIGKILL);
   const std::string http = "http.0 gen 1 pid 4711 ";
   add("slot added", of_worker(event_kind::slot_added));
   add("slot added, as a replacement", of_worker(event_kind::slot_added)).number = 3;

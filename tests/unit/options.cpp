@@ -9,6 +9,8 @@
 #include <chrono>
 #include <ostream>
 
+#include "values.hpp"
+
 BOOST_AUTO_TEST_SUITE(options)
 
 using namespace std::chrono_literals;
@@ -128,6 +130,11 @@ BOOST_AUTO_TEST_CASE(everything_can_be_said) {
              "a command's own -- and options are its own");
 }
 
+BOOST_AUTO_TEST_CASE(the_last_of_an_option_given_twice_counts) {
+  BOOST_TEST(run_of({"-w", "1", "-w", "3"}).prefork.workers == 3u);
+  BOOST_TEST(control_of({"status", "--name", "a", "--name", "b"}).name == "b");
+}
+
 BOOST_AUTO_TEST_CASE(auto_is_at_least_one_worker) {
   BOOST_TEST(run_of({"-w", "auto"}).prefork.workers >= 1u);
 }
@@ -157,6 +164,7 @@ BOOST_AUTO_TEST_CASE(scale_takes_absolute_and_relative_numbers) {
   } const rows[] = {{{"scale", "4"}, "count", 4},
                     {{"scale", "+3"}, "delta", 3},
                     {{"scale", "-1"}, "delta", -1},
+                    {{"scale", "--", "-1"}, "delta", -1},
                     {{"scale", "-1", "--name", "shop"}, "delta", -1},
                     {{"scale", "--name", "shop", "-12"}, "delta", -12}};
   for (auto& row : rows) {
@@ -190,7 +198,9 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{}, "a command is missing"},
       {{"runn"}, "runn"},
       {{"run", "--wokers", "3"}, "--wokers"},
-      {{"run", "extra"}, "extra"},
+      {{"run", "extra", "more"}, "\"extra\"; a command to run comes after --"},
+      {{"run", "-w"}, "--workers: a value is missing"},
+      {{"run", "--timeout", "1", "--", "x"}, "--timeout"},
       {{"run", "--"}, "after -- comes a command"},
       {{"run", "-w", "0"}, "\"0\""},
       {{"run", "-w", "many"}, "\"many\""},
@@ -215,10 +225,14 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"scale", "more"}, "\"more\""},
       {{"scale", ""}, "\"\""},
       {{"scale", "+"}, "\"+\""},
+      {{"scale", "0"}, "from 1 to 10000"},
+      {{"scale", "10001"}, "from 1 to 10000"},
       {{"scale", "++1"}, "\"++1\""},
       {{"scale", "+-1"}, "\"+-1\""},
       {{"restart"}, "slot"},
       {{"restart", "first"}, "first"},
+      {{"restart", "-1"}, "\"-1\""},
+      {{"restart", "1", "2"}, "\"2\"; see: prefork restart --help"},
       {{"signal", "0"}, "signal"},
       {{"signal", "0", "NOPE"}, "\"NOPE\""},
   };

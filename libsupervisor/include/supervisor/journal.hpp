@@ -54,9 +54,9 @@ enum class event_kind : std::uint8_t {
                      ///< or never, launch: set when it never ran]
   worker_reported,   ///< it is reaped [report]
   mold_started,      ///< [pid, generation]
-  mold_exited,  ///< [exit, generation, text, exit_cause: stopped where it was not needed any more]
-  output_dropped,  ///< lines that could not be written on [count]
-  note,            ///< a policy's own words [text]
+  mold_exited,       ///< [exit, exit_cause: stopped = by us, hang; generation, text]
+  output_dropped,    ///< lines that could not be written on [count]
+  note,              ///< a policy's own words [text]
 };
 /// "worker.ready", "pool.resized", ...
 std::string_view to_string(event_kind) noexcept;

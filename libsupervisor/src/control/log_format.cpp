@@ -6,6 +6,7 @@
 #include <ctime>
 #include <iterator>
 
+#include "control/text.hpp"
 #include "supervisor/signals.hpp"
 
 namespace supervisor {
@@ -21,40 +22,6 @@ std::string iso_time(wall_time when) {
   ::gmtime_r(&seconds, &utc);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
                      utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
-}
-
-bool is_control(unsigned char c) { return c < 0x20 || c == 0x7f; }
-
-/// A line stays one line, and a worker's escape sequences do not reach the reader's terminal.
-std::string printable(std::string_view text) {
-  std::string safe;
-  safe.reserve(text.size());
-  for (char c : text) {
-    if (c == '\n')
-      safe += "\\n";
-    else if (is_control(static_cast<unsigned char>(c)) && c != '\t')
-      safe += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    else
-      safe += c;
-  }
-  return safe;
-}
-
-/// The length of the UTF-8 character that `text` begins with; 0 where it begins with none
-/// (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF).
-std::size_t utf8_length(std::string_view text) {
-  auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  auto lead = byte(0);
-  if (lead < 0x80) return 1;
-  if (lead < 0xc2 || lead > 0xf4) return 0;
-  std::size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-  if (text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  auto second = byte(1);
-  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f)) return 0;
-  if ((lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) return 0;
-  return length;
 }
 
 /// An object under construction: `{"a":1,"b":"c"`.

@@ -6,6 +6,8 @@
 #include <boost/json/value.hpp>
 #include <chrono>
 
+#include "control/text.hpp"
+
 namespace json = boost::json;
 
 namespace supervisor {
@@ -35,7 +37,7 @@ json::object to_json(const slot_status& slot) {
   row["restarts"] = slot.restarts;
   row["uptime_s"] = seconds(slot.uptime);
   row["last_exit"] = slot.last_exit;
-  row["detail"] = slot.detail;
+  row["detail"] = printable(slot.detail);  // JSON is UTF-8; a worker says what it likes
   return row;
 }
 

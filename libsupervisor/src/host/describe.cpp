@@ -133,9 +133,10 @@ std::string of_pool(const event& e) {
     case event_kind::mold_started:
       return "mold started";
     case event_kind::mold_exited:
-      return "mold exited: " + e.exit.str() +
-             (e.why == exit_cause::none ? "" : ", " + words(e.why)) +
-             (e.text.empty() ? "" : "; " + e.text);
+      if (e.why == exit_cause::stopped) return "mold ended, no longer needed";
+      return fmt::format("mold exited: {}{}{}", e.exit.str(),
+                         e.why == exit_cause::hang ? ", it did not answer" : "",
+                         e.text.empty() ? "" : "; " + e.text);
     default:
       return e.text;
   }

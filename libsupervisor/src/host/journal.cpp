@@ -142,7 +142,7 @@ severity severity_of(const event& e) noexcept {
     case event_kind::worker_exited:
       return severity_of_exit(e.why);
     case event_kind::mold_exited:
-      return e.exit.success() || e.why == exit_cause::stopped ? severity::info : severity::warning;
+      return e.why == exit_cause::stopped || e.exit.success() ? severity::info : severity::warning;
     default:
       return severity::info;
   }

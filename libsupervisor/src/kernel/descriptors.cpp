@@ -4,12 +4,14 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 
 #include "kernel/error.hpp"
 #include "kernel/signal_mask.hpp"
@@ -127,6 +129,14 @@ bool wait_readable(int fd, duration limit) noexcept {
   auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
   pollfd readable{fd, POLLIN, 0};
   return ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(milliseconds, 0))) == 1;
+}
+
+unique_fd open_unblocked(int fd) noexcept {
+  struct stat info;
+  if (::fstat(fd, &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode))) return {};
+  char path[32];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  return unique_fd(::open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
 bool write_now(int fd, std::string_view text) noexcept {

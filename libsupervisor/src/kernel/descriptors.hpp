@@ -45,6 +45,11 @@ rlimit raise_descriptor_limit() noexcept;
 /// Waits for one descriptor, at most so long; for the end of a program, when no loop runs.
 bool wait_readable(int fd, duration limit) noexcept;
 
+/// The pipe or terminal behind `fd` opened once more, not to block: others who write to it may fill
+/// it between our look and our write, and a terminal that has room for a byte makes one who brings
+/// more wait for its reader. Empty where `fd` is something else, or may not be opened again.
+unique_fd open_unblocked(int fd) noexcept;
+
 /// Writes all of `text` if that can be done without waiting, as one line should be. False: nothing,
 /// or the beginning only, was written.
 bool write_now(int fd, std::string_view text) noexcept;

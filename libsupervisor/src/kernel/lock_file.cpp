@@ -40,10 +40,10 @@ bool still_there(int fd, const std::string& path) {
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-unique_fd open_regular(const std::string& path) {
+unique_fd open_regular(const std::string& path, mode_t mode) {
   // O_NONBLOCK: a FIFO of that name must not stop us.
   unique_fd fd(::open(path.c_str(),
-                      O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644));
+                      O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode));
   if (!fd) throw_errno(path);
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) throw_errno(path);
@@ -53,10 +53,10 @@ unique_fd open_regular(const std::string& path) {
 
 }  // namespace
 
-lock_file::lock_file(std::string path, pid_t holder) {
+lock_file::lock_file(std::string path, pid_t holder, mode_t mode) {
   unique_fd fd;
   do {
-    fd = open_regular(path);
+    fd = open_regular(path, mode);
     if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) throw_errno(path);
       throw already_locked(path, std::max(parse_pid(read_start(fd.get())), 0));

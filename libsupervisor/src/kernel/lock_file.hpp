@@ -28,7 +28,8 @@ class lock_file {
  public:
   /// Throws already_locked, or system_error. A file that holds something else than a pid is no
   /// lock file: it is refused, not overwritten.
-  lock_file(std::string path, pid_t holder);
+  /// Whoever can read the file can lock it: flock(2) asks for no more.
+  lock_file(std::string path, pid_t holder, mode_t mode = 0644);
   lock_file(const lock_file&) = delete;
   ~lock_file();
 

@@ -11,13 +11,20 @@
 
 namespace supervisor::kernel {
 
-memory_events::memory_events() {
+namespace {
+
+std::string file_of_our_cgroup() {
   std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);) {
-    if (!line.starts_with("0::")) continue;
-    auto path = "/sys/fs/cgroup" + line.substr(3) + "/memory.events";
-    file_.reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  }
+  for (std::string line; std::getline(groups, line);)
+    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3) + "/memory.events";
+  return {};
+}
+
+}  // namespace
+
+memory_events::memory_events(std::string file) {
+  if (file.empty()) file = file_of_our_cgroup();
+  file_.reset(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   seen_ = count();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "kernel/unique_fd.hpp"
 
@@ -10,7 +11,8 @@ namespace supervisor::kernel {
 /// Reads oom_kill of cgroup v2's memory.events; without that file it knows of nothing.
 class memory_events {
  public:
-  memory_events();
+  /// `file`: empty for that of our own cgroup.
+  explicit memory_events(std::string file = {});
   /// Whether the count has grown since the last call.
   bool kill_counted() noexcept;
 

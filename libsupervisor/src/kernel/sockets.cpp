@@ -214,10 +214,11 @@ int send_packet(int socket, std::string_view data, std::span<const int> descript
 received receive_packet(int socket, packet& into, int flags) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors)];
   into.descriptors.clear();
-  // The size first: MSG_TRUNC makes recv(2) tell it.
+  // The size first: MSG_TRUNC makes recv(2) tell it. ECONNRESET says that the other side has left
+  // something of ours unread; it comes once, and before what that side had still sent, unix(7).
   ssize_t size;
   do size = recv(socket, nullptr, 0, flags | MSG_PEEK | MSG_TRUNC);
-  while (size < 0 && errno == EINTR);
+  while (size < 0 && (errno == EINTR || errno == ECONNRESET));
   if (size > 0) {
     into.data.resize(static_cast<std::size_t>(size));
     iovec bytes{into.data.data(), into.data.size()};
@@ -241,7 +242,7 @@ received receive_packet(int socket, packet& into, int flags) {
     into.cut = (message.msg_flags & MSG_CTRUNC) != 0;
   }
   if (size > 0) return received::packet;
-  if (size == 0 || errno == ECONNRESET) return received::end;
+  if (size == 0) return received::end;
   if (errno == EAGAIN) return received::nothing;
   throw_errno("receiving a packet");
 }

@@ -115,13 +115,16 @@ void child::read(std::optional<line_reader>& reader, kernel::unique_fd pipe, boo
 void child::on_order(pid_t pid, std::optional<launch_error> error) {
   for (auto& fd : theirs_) fd.reset();  // this also makes room for the pidfd
   if (error) {
-    cell_.reset();  // the worker may exist all the same, and count: its cell is not given again
+    // The worker of a mold that died may exist all the same, and count: its cell is not given
+    // again.
+    if (error->stage == "mold") cell_.reset();
     return fail(std::move(*error));
   }
   try {
     begin(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
   } catch (const boost::system::system_error& e) {
     mold_->expect_stray();
+    cell_.reset();
     fail({"pidfd", e.code().value(), what_->function});
   }
 }
@@ -147,6 +150,7 @@ void child::fail(launch_error error) {
   out_.reset();
   err_.reset();
   for (auto& fd : theirs_) fd.reset();
+  give_cell_back();
   view_.failed = std::move(error);
   boost::asio::post(services_.executor, [self = weak_from_this()] {
     auto alive = self.lock();
@@ -154,6 +158,10 @@ void child::fail(launch_error error) {
     alive->tell();
     alive->report({});
   });
+}
+
+void child::give_cell_back() {
+  if (cell_) cells_->give_back(*std::exchange(cell_, {}));
 }
 
 void child::tell() {
@@ -226,7 +234,7 @@ void child::on_output_ended() {
 
 void child::on_reaped(const kernel::obituary& last) {
   process_ = 0;
-  if (cell_) cells_->give_back(*std::exchange(cell_, {}));
+  give_cell_back();
   report(last);
 }
 

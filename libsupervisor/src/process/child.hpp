@@ -42,6 +42,7 @@ class child : public std::enable_shared_from_this<child> {
   };
   outputs open_outputs();
   void begin(held_process);
+  void give_cell_back();
   void tell();
   void tell_later();
   void read(std::optional<line_reader>&, kernel::unique_fd, bool is_stderr);

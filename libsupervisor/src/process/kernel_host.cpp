@@ -21,7 +21,8 @@ class kernel_host final : public host {
  public:
   kernel_host(asio::io_context& context, journal& log, kernel_host_options options)
       : services_{context.get_executor(), log, std::move(options),
-                  kernel::raise_descriptor_limit()} {}
+                  kernel::raise_descriptor_limit()},
+        memory_(services_.options.memory_events) {}
   ~kernel_host() override;
 
   time_point now() const noexcept override { return steady_now(); }

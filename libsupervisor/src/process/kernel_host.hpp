@@ -17,6 +17,11 @@ struct kernel_host_options {
   /// longer than 16 KiB.
   std::function<void(const child_key&, unsigned slot, bool is_stderr, std::string_view line)>
       on_line;
+  /// How long a mold that is up may take over its next answer: all it does is to fork. One that is
+  /// stopped or traced is ended by then, and replaced.
+  duration mold_patience = std::chrono::seconds(10);
+  /// cgroup v2's memory.events of the children; empty: that of our own cgroup, if there is one.
+  std::string memory_events;
 };
 
 /// Makes the real host on `context`, which one thread runs. Journals its molds.

@@ -43,6 +43,7 @@ void mold_program::start() {
   auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
   socket.theirs.reset();
   died_.reset();
+  hung_ = false;
   refused_ = std::move(failed);
   ready_ = false;
   pid_ = process.pid();
@@ -52,9 +53,10 @@ void mold_program::start() {
       if (auto alive = self.lock()) (alive.get()->*member)(arguments...);
     };
   };
-  // Kept to its burial: a program is closed, and often dropped, before its mold has died.
-  auto died = [kept = shared_from_this()](exit_status status) { kept->on_died(status); };
-  process_ = services_.children.hold(std::move(process), {std::move(died), [](auto&) {}});
+  // Kept alive by the process, which may outlive the last owner after close(): to bury it.
+  process_ = services_.children.hold(
+      std::move(process),
+      {[owner = shared_from_this()](exit_status status) { owner->on_died(status); }, [](auto&) {}});
   auto refuse = [self](launch_error error) {
     if (auto alive = self.lock()) alive->refused_ = std::move(error);
   };
@@ -66,30 +68,14 @@ void mold_program::start() {
   started.generation = generation_;
   started.pid = pid_;
   services_.log.record(std::move(started));
+  expect_answer();
   client_->setup({pool_, generation_, what_, listeners_, cells_->memory(), activity_cells::count});
-  limit_boot();
-}
-
-/// A preload that never ends would keep a rollout open for ever.
-void mold_program::limit_boot() {
-  boot_ =
-      services_.timers.call_at(later(steady_now(), what_->boot_timeout), [self = weak_from_this()] {
-        auto alive = self.lock();
-        if (!alive) return;
-        alive->boot_ = 0;
-        alive->refused_ = {"preload", ETIMEDOUT, "function " + alive->what_->function};
-        alive->services_.children.signal(alive->process_, SIGKILL);
-      });
-}
-
-void mold_program::end_boot() {
-  if (boot_) services_.timers.cancel(std::exchange(boot_, 0));
 }
 
 void mold_program::close() {
   if (std::exchange(closed_, true)) return;
   if (retry_) services_.timers.cancel(retry_);
-  end_boot();
+  if (patience_) services_.timers.cancel(patience_);
   strays_ |= std::any_of(orders_.begin(), orders_.end(), [](auto& o) { return o.second.given; });
   client_.reset();
   services_.children.signal(process_, SIGKILL);
@@ -116,15 +102,34 @@ void mold_program::give(child_id id, order& order) {
     if (!alive) return;
     auto node = alive->orders_.extract(id);
     if (node.empty()) return;
+    alive->expect_answer();
     if (error) alive->strays_ = true;
     node.mapped().tell(pid, std::move(error));
+  });
+  if (!patience_) expect_answer();
+}
+
+/// From now on, if it owes one: that it is ready, or what became of an order.
+void mold_program::expect_answer() {
+  if (patience_) services_.timers.cancel(std::exchange(patience_, 0));
+  bool owes = !ready_ || std::ranges::any_of(orders_, [](auto& o) { return o.second.given; });
+  if (!owes) return;
+  duration limit = ready_ ? services_.options.mold_patience : what_->boot_timeout;
+  auto now = steady_now();
+  if (limit >= never - now) return;
+  patience_ = services_.timers.call_at(now + limit, [self = weak_from_this()] {
+    auto alive = self.lock();
+    if (!alive) return;
+    alive->patience_ = 0;
+    alive->hung_ = true;
+    alive->services_.children.signal(alive->process_, SIGKILL);
   });
 }
 
 void mold_program::on_ready() {
-  end_boot();
   ready_ = true;
   ready_at_ = steady_now();
+  expect_answer();
   for (auto& [id, order] : orders_)
     if (!order.given) give(id, order);
   if (std::exchange(view_.open, true)) return;
@@ -145,7 +150,7 @@ void mold_program::on_closed() {
 
 void mold_program::on_died(exit_status status) {
   died_ = status;
-  end_boot();
+  if (patience_) services_.timers.cancel(std::exchange(patience_, 0));
   services_.children.bury(process_);
   process_ = 0;
   record_exit();
@@ -157,15 +162,19 @@ void mold_program::on_gone() {
   bool was_ready = ready_at_ != time_point{};
   if (strays_) adopt_strays();
   if (closed_) return;
-  if (!view_.open)
-    return fail(refused_.value_or(launch_error{"mold", ECHILD, "it ended: " + died_->str()}));
+  if (!view_.open) {
+    auto how = hung_ ? launch_error{"mold", ETIMEDOUT, "its preload took too long"}
+                     : launch_error{"mold", ECHILD, "it ended: " + died_->str()};
+    return fail(refused_.value_or(std::move(how)));
+  }
   start_later(was_ready);
 }
 
 void mold_program::start_later(bool was_ready) {
   restart_facts facts;
   // One that is killed before it was ever ready may well be too large: that is its own doing.
-  bool by_others = was_ready && died_ && (died_->signal() == SIGKILL || died_->signal() == SIGTERM);
+  bool by_others =
+      was_ready && !hung_ && died_ && (died_->signal() == SIGKILL || died_->signal() == SIGTERM);
   facts.cause = by_others ? exit_cause::killed : exit_cause::crash;
   facts.was_ready = was_ready;
   if (was_ready) facts.ready_for = steady_now() - std::exchange(ready_at_, {});
@@ -206,11 +215,7 @@ void mold_program::adopt_strays() {
     auto name = kernel::short_name(pid);
     if (name != mold_short_name && name != worker_short_name) continue;
     try {
-      auto key = std::make_shared<reaper::key>();
-      auto& children = services_.children;
-      held_process stray(services_.executor, pid, kernel::open_pidfd(pid));
-      *key = children.hold(std::move(stray),
-                           {[&children, key](auto) { children.bury(*key); }, [](auto&) {}});
+      services_.children.adopt(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
     } catch (const boost::system::system_error&) {
       strays_ = true;  // no descriptor left: again when the next mold goes
     }
@@ -224,6 +229,7 @@ void mold_program::record_exit() {
   gone.pid = pid_;
   gone.exit = *died_;
   if (closed_) gone.why = exit_cause::stopped;
+  if (hung_) gone.why = exit_cause::hang;
   if (refused_) gone.text = refused_->str();
   services_.log.record(std::move(gone));
 }

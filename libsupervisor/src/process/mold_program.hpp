@@ -15,7 +15,7 @@ namespace supervisor {
 
 /// Keeps one mold alive. The first must become ready, or the program has failed; one that dies
 /// later is replaced from the same pinned executable, whatever is on the disk by then. Orders wait
-/// while there is none.
+/// while there is none; one that owes an answer for too long counts as dead.
 class mold_program : public std::enable_shared_from_this<mold_program> {
  public:
   using done = std::function<void(pid_t, std::optional<launch_error>)>;
@@ -48,9 +48,8 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
 
   void start();
   void start_later(bool was_ready);
-  void limit_boot();
-  void end_boot();
   void give(child_id, order&);
+  void expect_answer();
   void on_ready();
   void on_closed();
   void on_died(exit_status);
@@ -81,7 +80,8 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   bool strays_ = false;  ///< this mold may have left a worker that we do not know
   unsigned failures_ = 0;
   timer_id retry_ = 0;
-  timer_id boot_ = 0;  ///< when this mold has to be ready
+  timer_id patience_ = 0;  ///< until its next answer is overdue
+  bool hung_ = false;      ///< it was
   std::map<child_id, order> orders_;
 };
 

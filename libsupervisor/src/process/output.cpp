@@ -7,8 +7,11 @@
 namespace supervisor {
 
 namespace {
-/// Reads a turn: a child that floods its pipe must not keep the loop.
-constexpr int reads_a_turn = 4;
+/// What is read in one turn of the loop: a child that floods its pipe must not keep it. So little
+/// because each of these bytes may be a line, which costs a system call or two to log.
+constexpr std::size_t bytes_a_turn = 1024;
+/// At the end, what a pipe holds.
+constexpr std::size_t bytes_at_the_end = 64 * 1024;
 }  // namespace
 
 line_reader::line_reader(boost::asio::any_io_executor executor, kernel::unique_fd pipe, on_line f,
@@ -18,17 +21,17 @@ line_reader::line_reader(boost::asio::any_io_executor executor, kernel::unique_f
       pipe_(std::move(executor), std::move(pipe), [this] { read(); }) {}
 
 void line_reader::read() {
-  for (int i = 0; i < reads_a_turn && read_some(); ++i) continue;
+  read_some();
   if (!pipe_) ended_();
 }
 
 void line_reader::cut_off() {
-  for (int i = 0; i < reads_a_turn && pipe_ && read_some(); ++i) continue;
+  for (auto i = bytes_at_the_end / bytes_a_turn; i > 0 && pipe_ && read_some(); --i) continue;
   if (pipe_) end();
 }
 
 bool line_reader::read_some() {
-  char buffer[16 * 1024];
+  char buffer[bytes_a_turn];
   ssize_t size = ::read(pipe_.get(), buffer, sizeof buffer);
   if (size > 0) {
     take({buffer, static_cast<std::size_t>(size)});

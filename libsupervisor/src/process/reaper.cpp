@@ -38,12 +38,31 @@ reaper::~reaper() {
 }
 
 reaper::key reaper::hold(held_process process, observer tell) {
+  disown(process.pid());
   auto id = ++last_;
   int fd = process.pidfd();
   entries_.emplace(id, entry{std::move(process), std::move(tell)});
   // A child that is dead already is told by this, too: adding what is readable is an event.
   if (kernel::add_pidfd(set_.get(), fd, id)) look_later(id);
   return id;
+}
+
+void reaper::adopt(held_process process) {
+  auto id = last_ + 1;  // that hold() will give
+  hold(std::move(process), {[this, id](auto) { bury(id); }, [](auto&) {}});
+  strays_.insert(id);
+}
+
+/// Else the one that looks first would take the status from the other.
+void reaper::disown(pid_t pid) {
+  for (auto id : strays_) {
+    auto& process = entries_.at(id).process;
+    if (process.pid() != pid) continue;
+    kernel::remove_pidfd(set_.get(), process.pidfd());
+    entries_.erase(id);
+    strays_.erase(id);
+    return;
+  }
 }
 
 boost::system::error_code reaper::signal(key id, int number) {
@@ -111,6 +130,7 @@ void reaper::finish(key id) {
   kernel::remove_pidfd(set_.get(), fd);
   auto tell = std::move(it->second.tell.reaped);
   entries_.erase(it);
+  strays_.erase(id);
   tell(last.value_or(kernel::obituary{}));
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "kernel/pidfd.hpp"
 #include "process/held_process.hpp"
@@ -31,6 +32,9 @@ class reaper {
   reaper(const reaper&) = delete;
 
   key hold(held_process, observer);
+  /// One that nobody has asked for: reaped when it dies, unless somebody comes to hold it, as where
+  /// its mold's answer was still under way.
+  void adopt(held_process);
   boost::system::error_code signal(key, int number);
   /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
   void bury(key);
@@ -51,11 +55,13 @@ class reaper {
   void check(key);
   void clear_away(key, const exit_status&);
   void finish(key);
+  void disown(pid_t);
 
   boost::asio::any_io_executor executor_;
   timer_queue& timers_;
   watched_fd set_;  ///< of all their pidfds
   std::map<key, entry> entries_;
+  std::set<key> strays_;  ///< of those, the adopted ones
   key last_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<char>();
 };

@@ -58,6 +58,7 @@ struct simulated_host::impl {
   // Children.
   void begin(child_id id);
   void start(child_id id);
+  void withdraw(child_id);
   void fail(child_id id, launch_error why);
   void die(child_id id, exit_status how, bool out_of_memory);
   void deliver(child& c, int number);
@@ -132,7 +133,17 @@ void simulated_host::impl::begin(child_id id) {
   c.begun = true;
   auto failed = program.failed ? program.failed : c.plan.launch_fails;
   auto takes = program.failed ? duration{} : c.plan.launch_takes;
-  in(takes, [this, id, failed] { failed ? fail(id, *failed) : start(id); });
+  in(takes, [this, id, failed] {
+    auto it = children.find(id);
+    if (it == children.end() || it->second.view.failed) return;  // withdrawn
+    failed ? fail(id, *failed) : start(id);
+  });
+}
+
+void simulated_host::impl::withdraw(child_id id) {
+  auto it = children.find(id);
+  if (it == children.end() || it->second.view.pid != 0 || it->second.view.failed) return;
+  fail(id, {"mold", ECANCELED, "told to leave before it was made"});
 }
 
 void simulated_host::impl::fail(child_id id, launch_error why) {
@@ -356,7 +367,10 @@ void simulated_host::watch(child_id id, observer changed) {
 
 boost::system::error_code simulated_host::signal(child_id id, int number) {
   auto* c = impl_->living(id);
-  if (!c) return {ESRCH, boost::system::system_category()};
+  if (!c) {
+    if (asks_to_stop(number)) impl_->withdraw(id);
+    return {ESRCH, boost::system::system_category()};
+  }
   sent.emplace_back(id, number);
   impl_->deliver(*c, number);
   return {};

@@ -15,8 +15,8 @@ namespace supervisor {
 /// How one simulated process behaves. Durations count from its start, when it gets its pid.
 struct script {
   script() = default;
-  std::optional<launch_error> launch_fails;          ///< it never runs
-  duration launch_takes{};                           ///< from its launch, in an open program
+  std::optional<launch_error> launch_fails;  ///< it never runs
+  duration launch_takes{};  ///< from its launch; told to stop meanwhile, it is never made
   std::optional<duration> ready_after = duration{};  ///< none: it never says so
   std::string status;                                ///< STATUS=, told along with readiness
   std::optional<duration> exits_after;               ///< by itself; none: it lives

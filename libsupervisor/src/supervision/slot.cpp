@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <boost/system/errc.hpp>
+#include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "supervision/decide.hpp"
@@ -55,6 +57,8 @@ asio::awaitable<void> slot::wait_for_turn() {
 asio::awaitable<void> slot::wait_for_pid() {
   while (me_.now == phase::launching && !buried()) {
     if (seen()->pid == 0) {
+      // One that still waits for its mold need not be made any more.
+      if (retires()) pool_.outside().signal(child_, SIGTERM);
       co_await wakeup_.wait();
       continue;
     }
@@ -155,6 +159,9 @@ void slot::record_exit(const child_view* view) {
   auto now = outside.now();
   restart_facts facts;
   facts.cause = classify(view, me_.stopped_for);
+  // Told to leave before it was made: that is no failure of its program's.
+  if (retires() && view && view->failed && view->failed->error == ECANCELED)
+    facts.cause = me_.retiring;
   facts.was_ready = me_.was_ready();
   if (facts.was_ready) facts.ready_for = now - me_.ready_at;
   facts.failures = me_.failures;

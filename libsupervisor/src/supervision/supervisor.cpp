@@ -277,7 +277,7 @@ namespace {
 asio::awaitable<void> hasten(class supervisor& self, std::vector<pool> pools) {
   const handlers none;
   for (;;) {
-    until impatient{SIGINT, SIGQUIT};
+    until impatient{SIGINT, SIGQUIT, SIGTERM};
     auto event = co_await self.serve(none, std::move(impatient));
     if (event.number == SIGTERM) continue;  // asked to stop, once more
     // Each records at its call; who waits for the stop waits for these too.

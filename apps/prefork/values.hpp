@@ -1,0 +1,38 @@
+// From the words of a command line to values; each complains with the option and the way out.
+#pragma once
+
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "supervisor/spec.hpp"
+
+namespace app {
+
+inline constexpr unsigned most_workers = 10'000;  ///< more is a slip of the hand
+
+/// Throws std::invalid_argument.
+[[noreturn]] void complain(std::string words);
+
+/// "30", "1.5", "500ms", "2m": nothing where it is no duration.
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text);
+supervisor::duration duration_of(const std::string& option, const std::string& text);
+
+template <typename Number>
+std::optional<Number> number_of(std::string_view text, int base = 10) {
+  Number value{};
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+int signal_of(const std::string& option, const std::string& text);
+unsigned workers_of(const std::string& text);  ///< "4", "auto"
+unsigned slot_of(const std::string& text);
+supervisor::limit limit_of(const std::string& text);  ///< "nofile=1024:4096"
+std::string name_of(const std::string& text);         ///< of a master
+
+}  // namespace app
