@@ -247,9 +247,6 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
                    of_pool(event_kind::rollout_failed));
   back.generation = 2;
   back.text = "exit 70";
-  auto& done = add("http mold ended, no longer needed", of_pool(event_kind::mold_exited));
-  done.exit = exit_status::signalled(SIGKILL);
-  done.why = exit_cause::stopped;
   auto& mold = add("http gen 2 pid 99 mold started", of_pool(event_kind::mold_started));
   mold.generation = 2;
   mold.pid = 99;
