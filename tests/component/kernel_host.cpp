@@ -286,16 +286,6 @@ BOOST_FIXTURE_TEST_CASE(facts_only_grow, fixture) {
   }
 }
 
-BOOST_FIXTURE_TEST_CASE(closing_a_program_without_workers_buries_its_mold, fixture) {
-  open(spec("host_steady"));
-  BOOST_REQUIRE(opened());
-  host->close_program("pool", 1);
-  BOOST_REQUIRE(run_until([&] { return count(event_kind::mold_exited) == 1; }));
-  BOOST_CHECK(events.back().why == supervisor::exit_cause::stopped);
-  BOOST_CHECK(severity_of(events.back()) == supervisor::severity::info);
-  BOOST_TEST(run_until([] { return kernel::children_of(::getpid()).empty(); }));
-}
-
 BOOST_FIXTURE_TEST_CASE(closing_a_program_leaves_its_workers, fixture) {
   open(spec("host_steady"));
   BOOST_REQUIRE(opened());
