@@ -318,7 +318,7 @@ BOOST_FIXTURE_TEST_CASE(closed_mold_that_nobody_uses_is_reaped, fixture) {
     host->close_program("pool", generation);
   }
   BOOST_REQUIRE(run_until([&] { return count(event_kind::mold_exited) == 5; }));
-  BOOST_TEST(kernel::children_of(::getpid()).empty());
+  BOOST_TEST(run_until([] { return kernel::children_of(::getpid()).empty(); }));
   auto& ended = last(event_kind::mold_exited);
   BOOST_CHECK(supervisor::severity_of(ended) == supervisor::severity::info);
   BOOST_TEST(describe(ended, host->now()).ends_with("mold ended, no longer needed"));
@@ -360,7 +360,7 @@ BOOST_FIXTURE_TEST_CASE(program_whose_preload_does_not_end_has_failed, fixture) 
   BOOST_TEST(!opened());
   BOOST_REQUIRE(program().failed);
   BOOST_TEST(program().failed->error == ETIMEDOUT);
-  BOOST_TEST(kernel::children_of(::getpid()).empty());
+  BOOST_TEST(run_until([] { return kernel::children_of(::getpid()).empty(); }));
 }
 
 BOOST_FIXTURE_TEST_CASE(activity_cells_of_workers_never_made_are_given_again, fixture) {

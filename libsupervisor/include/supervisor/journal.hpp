@@ -55,7 +55,6 @@ enum class event_kind : std::uint8_t {
   worker_reported,   ///< it is reaped [report]
   mold_started,      ///< [pid, generation]
   mold_exited,       ///< [exit, exit_cause: stopped = by us, hang; generation, text]
-  output_dropped,    ///< lines that could not be written on [count]
   note,              ///< a policy's own words [text]
 };
 /// "worker.ready", "pool.resized", ...

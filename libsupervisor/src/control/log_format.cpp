@@ -92,8 +92,6 @@ std::string_view count_name(event_kind kind) {
       return "step";
     case event_kind::worker_exited:
       return "failures";
-    case event_kind::output_dropped:
-      return "lines";
     default:
       return {};
   }

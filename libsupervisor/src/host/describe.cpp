@@ -167,8 +167,6 @@ std::string of_worker(const event& e, time_point now) {
       return exited(e, now);
     case event_kind::worker_reported:
       return reported(e);
-    case event_kind::output_dropped:
-      return count_of(e.count, "line") + " of output dropped, nobody took it";
     default:
       return e.text;
   }

@@ -104,8 +104,6 @@ std::string_view to_string(event_kind kind) noexcept {
       return "mold.started";
     case event_kind::mold_exited:
       return "mold.exited";
-    case event_kind::output_dropped:
-      return "output.dropped";
     case event_kind::note:
       return "note";
   }
@@ -134,7 +132,6 @@ severity severity_of(const event& e) noexcept {
       return severity::notice;
     case event_kind::signal_unhandled:
     case event_kind::worker_escalated:
-    case event_kind::output_dropped:
       return severity::warning;
     case event_kind::handler_failed:
     case event_kind::rollout_failed:
