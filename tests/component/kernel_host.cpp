@@ -324,6 +324,7 @@ BOOST_FIXTURE_TEST_CASE(mold_that_is_stopped_is_replaced, impatient) {
   BOOST_REQUIRE(run_until([&] { return reported(id); }));
   BOOST_REQUIRE(view(id).failed);
   BOOST_TEST(view(id).failed->stage == "mold");
+  BOOST_REQUIRE(run_until([&] { return count(event_kind::mold_exited) == 1; }));
   BOOST_CHECK(last(event_kind::mold_exited).why == supervisor::exit_cause::hang);
   BOOST_REQUIRE(ready(start()));
   BOOST_TEST(count(event_kind::mold_started) == 2u);
