@@ -1,10 +1,12 @@
 #include "kernel/pidfd.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <string>
@@ -60,6 +62,19 @@ std::optional<obituary> reap(int pidfd) noexcept {
   if (info.si_pid == 0) return {};
   result.status = status_of(info);
   return result;
+}
+
+std::optional<obituary> reap_within(int pidfd, duration limit) noexcept {
+  using std::chrono::steady_clock;
+  auto deadline = steady_clock::now() + limit;
+  for (;;) {
+    auto result = reap(pidfd);
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now());
+    if (result || left.count() <= 0) return result;
+    pollfd readable{pidfd, POLLIN, 0};
+    // Between readable and reapable there is nothing to wait for but time.
+    if (::poll(&readable, 1, static_cast<int>(left.count())) == 1) ::poll(nullptr, 0, 1);
+  }
 }
 
 std::vector<pid_t> children_of(pid_t parent) {

@@ -32,6 +32,8 @@ struct obituary {
 };
 /// The same, and ends the zombie.
 std::optional<obituary> reap(int pidfd) noexcept;
+/// The same, waiting for it; blocks, for the end of a program only. Empty when `limit` has passed.
+std::optional<obituary> reap_within(int pidfd, duration limit) noexcept;
 
 /// Children of the main thread of `parent` that are not reaped (needs CONFIG_PROC_CHILDREN).
 std::vector<pid_t> children_of(pid_t parent);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <csignal>
+#include <utility>
 
 #include "kernel/descriptors.hpp"
 
@@ -10,7 +11,8 @@ namespace supervisor {
 
 namespace {
 
-/// How soon a child is looked at again that the kernel cannot watch for us.
+/// How soon a child is looked at again that the kernel does not watch for us: its pidfd had no room
+/// in the set, or was readable before the child could be reaped.
 constexpr auto look_again = std::chrono::milliseconds(50);
 
 /// What was sent KILL is waited for at the very end, so that no zombie is left to whoever comes
@@ -32,8 +34,7 @@ reaper::~reaper() {
   auto deadline = now() + last_wait;
   for (auto& [id, held] : entries_) {
     int fd = held.process.pidfd();
-    if (held.killed) kernel::wait_readable(fd, deadline - now());
-    if (held.killed || held.dead) kernel::reap(fd);
+    if (held.killed || held.dead) kernel::reap_within(fd, deadline - now());
   }
 }
 
@@ -88,16 +89,22 @@ bool reaper::holds(pid_t pid) const noexcept {
 void reaper::look() {
   for (auto ids = kernel::take_pidfds(set_.get()); !ids.empty();
        ids = kernel::take_pidfds(set_.get()))
-    for (auto id : ids) check(id);
+    for (auto id : ids) {
+      check(id);
+      // Readable is not yet reapable, while a tracer holds it and sometimes for a moment without.
+      look_later(id);
+    }
 }
 
 void reaper::look_later(key id) {
+  auto it = entries_.find(id);
+  if (it == entries_.end() || it->second.dead || std::exchange(it->second.looking, true)) return;
   timers_.call_at(now() + look_again, [this, id] {
-    auto it = entries_.find(id);
-    if (it == entries_.end() || it->second.dead) return;
+    auto still = entries_.find(id);
+    if (still == entries_.end()) return;
+    still->second.looking = false;
     check(id);
-    it = entries_.find(id);
-    if (it != entries_.end() && !it->second.dead) look_later(id);
+    look_later(id);
   });
 }
 

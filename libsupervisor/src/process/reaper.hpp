@@ -48,6 +48,7 @@ class reaper {
     bool telling = false;  ///< `died` runs, or the rest of the group is still to be killed
     bool buried = false;   ///< bury() came meanwhile
     bool killed = false;
+    bool looking = false;  ///< it is looked at by the clock
   };
 
   void look();
