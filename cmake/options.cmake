@@ -31,10 +31,8 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   set_target_properties(supervisor_options PROPERTIES INTERFACE_COMPILE_OPTIONS
     "-Wall;-Wextra;-Wpedantic;-Wshadow;-Xclang;-fno-pch-timestamp;$<$<BOOL:${SUPERVISOR_WERROR}>:-Werror>")
 else()
-  # g++ 12 takes the inlined operator delete of a coroutine's frame for a mismatched one, and warns
-  # of bounds where two strings are added (PR 105329, 105651).
-  target_compile_options(supervisor_options INTERFACE -fpch-preprocess -Wno-mismatched-new-delete
-                         -Wno-array-bounds -Wno-restrict)
+  # g++ 12 takes the inlined operator delete of a coroutine's frame for a mismatched one.
+  target_compile_options(supervisor_options INTERFACE -fpch-preprocess -Wno-mismatched-new-delete)
 endif()
 if(SUPERVISOR_SANITIZE)
   set(flags -fsanitize=${SUPERVISOR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -145,7 +145,8 @@ BOOST_FIXTURE_TEST_CASE(terminal_that_nobody_reads_does_not_stall_a_writer, test
   test::pty terminal;
   auto own = kernel::open_unblocked(terminal.slave());
   BOOST_REQUIRE(own);
-  const std::string line = std::string(3000, 'x') + '\n';
+  std::string line(3000, 'x');
+  line += '\n';
   unsigned written = 0;
   while (kernel::write_now(own.get(), line)) BOOST_REQUIRE(++written < 1000);
   char buffer[65536];
