@@ -176,7 +176,9 @@ BOOST_FIXTURE_TEST_CASE(credentials_are_dropped_with_their_groups, fixture) {
     BOOST_TEST_MESSAGE("skipped: not root");
     return;
   }
-  auto what = script({"status", "Uid", "status", "Gid", "status", "Groups"});
+  test::public_child child;
+  std::vector<std::string> actions{"status", "Uid", "status", "Gid", "status", "Groups"};
+  auto what = supervisor::spec::command(child.program(), actions);
   what.user = "nobody";
   auto id = launch(what);
   BOOST_REQUIRE(run_until([&] { return reported(id); }));

@@ -278,12 +278,14 @@ BOOST_FIXTURE_TEST_CASE(idle_host_has_no_timer, fixture) {
 
 BOOST_AUTO_TEST_CASE(child_does_not_survive_its_supervisor) {
   test::leftovers nothing;
+  test::public_child child;
   auto pipe = kernel::make_output_pipe();
   pid_t orphan = 0;
   {
-    helper supervisor([fd = pipe.theirs.get()] {
+    helper supervisor([fd = pipe.theirs.get(), program = child.program()] {
       test::kernel_world world;
-      auto what = test::kernel_world::script({"print", "up", "sleep"});
+      std::vector<std::string> actions{"print", "up", "sleep"};
+      auto what = supervisor::spec::command(program, actions);
       if (::geteuid() == 0) what.user = "nobody";  // credentials would clear what kills it
       auto id = world.launch(what);
       if (!world.run_until([&] { return world.said(id, "up"); })) ::_exit(1);

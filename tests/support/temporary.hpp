@@ -28,4 +28,18 @@ class temporary_directory {
   std::string path_;
 };
 
+/// test_child where any user can reach it: the build tree may be below a home of mode 0700.
+class public_child {
+ public:
+  public_child() {
+    namespace fs = std::filesystem;
+    fs::permissions(directory_.path(), fs::perms(0755));
+    fs::copy_file(TEST_CHILD, program());
+  }
+  std::string program() const { return directory_ / "child"; }
+
+ private:
+  temporary_directory directory_;
+};
+
 }  // namespace test
