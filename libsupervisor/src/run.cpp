@@ -279,7 +279,7 @@ void master::make_host(bool functions) {
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
     log_.write_output(key.pool, slot, is_stderr, line);
   };
-  host_ = make_kernel_host(context_, journal_, std::move(how));
+  host_ = make_kernel_host(context_.get_executor(), journal_, std::move(how));
 }
 
 void master::serve_control() {

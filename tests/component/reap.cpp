@@ -149,7 +149,7 @@ BOOST_FIXTURE_TEST_CASE(traced_child_does_not_stall_the_loop, fixture) {
 BOOST_FIXTURE_TEST_CASE(stray_that_is_claimed_keeps_its_status_for_who_claims_it, test::leftovers) {
   boost::asio::io_context context{1};
   supervisor::timer_queue timers(context.get_executor());
-  supervisor::reaper reaper(context.get_executor(), timers);
+  supervisor::reaper reaper(context.get_executor(), timers, std::chrono::seconds(10));
   auto gate = kernel::make_channel();
   auto fork_one = [&] {
     auto pid = ::fork();
@@ -306,7 +306,7 @@ BOOST_AUTO_TEST_CASE(host_that_goes_reaps_the_dead_and_leaves_the_living) {
       [] { return std::pair(supervisor::time_point{}, supervisor::wall_time{}); });
   pid_t living = 0;
   {
-    auto host = supervisor::make_kernel_host(context, log, {});
+    auto host = supervisor::make_kernel_host(context.get_executor(), log, {});
     auto what = std::make_shared<const supervisor::spec>(test::kernel_world::script({"sleep"}));
     host->open_program("test", 1, what, {});
     supervisor::launch_request request;

@@ -22,7 +22,7 @@ struct kernel_world : leftovers {
     options.on_line = [this](auto& key, unsigned, bool is_stderr, std::string_view line) {
       lines[key.slot_id].push_back((is_stderr ? "! " : "") + std::string(line));
     };
-    host = supervisor::make_kernel_host(context, log, std::move(options));
+    host = supervisor::make_kernel_host(context.get_executor(), log, std::move(options));
     host->on_report([this](auto& key, auto report) { reports[key.slot_id] = report; });
   }
 

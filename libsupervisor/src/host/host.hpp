@@ -69,6 +69,8 @@ class host {
   virtual wall_time wall_now() const noexcept = 0;
   virtual std::uint64_t random() noexcept = 0;
   virtual boost::asio::any_io_executor executor() noexcept = 0;  ///< orders what is ready
+  /// Whether the caller is run by it; true where that cannot be told.
+  virtual bool in_loop() const noexcept { return true; }
   /// Runs `work` from the loop once `when` has come, unless cancelled before.
   virtual timer_id call_at(time_point when, std::function<void()> work) = 0;
   virtual void cancel(timer_id) noexcept = 0;
@@ -78,6 +80,8 @@ class host {
   virtual listener_spec listen(const listener_spec&) = 0;
 
   // Programs: one a pool and generation.
+  /// False: commands only.
+  virtual bool makes_functions() const noexcept { return true; }
   /// Pins the program of `what` and, for functions, starts its mold. Returns at once; see
   /// program(). Opening what is open changes nothing but the observer.
   virtual void open_program(const std::string& pool, std::uint64_t generation,

@@ -1,5 +1,6 @@
 #include "kernel/clone.hpp"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <csignal>
@@ -16,10 +17,15 @@ cloned clone_borrowing(int (*child)(void*), void* argument) {
   auto stack = std::make_unique_for_overwrite<std::byte[]>(stack_size);
   int pidfd = -1;
   blocked_signals guard;
+  // The child has our thread's state: a cancellation under way would unwind this stack in it.
+  int cancellation;
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancellation);
   // clone(2): the stack grows down on every Linux but one; the parent_tid argument takes the pidfd.
   pid_t pid = ::clone(child, stack.get() + stack_size,
                       CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, argument, &pidfd);
-  if (pid < 0) throw_errno("clone");
+  int error = errno;
+  pthread_setcancelstate(cancellation, nullptr);
+  if (pid < 0) throw_errno("clone", error);
   return {pid, unique_fd(pidfd)};
 }
 

@@ -117,9 +117,14 @@ unique_fd pin_program(const std::string& path) {
   return checked(::open(path.c_str(), O_PATH | O_CLOEXEC), path);
 }
 
+rlimit descriptor_limit() noexcept {
+  rlimit present{};
+  if (::getrlimit(RLIMIT_NOFILE, &present) < 0) return {RLIM_INFINITY, RLIM_INFINITY};
+  return present;
+}
+
 rlimit raise_descriptor_limit() noexcept {
-  rlimit before{};
-  if (::getrlimit(RLIMIT_NOFILE, &before) < 0) return {RLIM_INFINITY, RLIM_INFINITY};
+  auto before = descriptor_limit();
   rlimit raised{before.rlim_max, before.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &raised);  // a soft limit may always go up to the hard one
   return before;

@@ -41,6 +41,7 @@ unique_fd pin_program(const std::string& path);
 
 /// Raises the soft limit of descriptors to the hard one; what it was comes back.
 rlimit raise_descriptor_limit() noexcept;
+rlimit descriptor_limit() noexcept;
 
 /// Waits for one descriptor, at most so long; for the end of a program, when no loop runs.
 bool wait_readable(int fd, duration limit) noexcept;

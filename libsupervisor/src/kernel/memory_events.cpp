@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <charconv>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,11 +12,22 @@ namespace supervisor::kernel {
 
 namespace {
 
+/// No stream of the library's: theirs may leak into a child that another thread makes.
+std::string read_file(const char* path) {
+  unique_fd file(::open(path, O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char buffer[512];
+  for (ssize_t size; file && (size = ::read(file.get(), buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<std::size_t>(size));
+  return text;
+}
+
 std::string file_of_our_cgroup() {
-  std::ifstream groups("/proc/self/cgroup");
-  for (std::string line; std::getline(groups, line);)
-    if (line.starts_with("0::")) return "/sys/fs/cgroup" + line.substr(3) + "/memory.events";
-  return {};
+  auto groups = '\n' + read_file("/proc/self/cgroup");
+  auto at = groups.find("\n0::");
+  if (at == groups.npos) return {};
+  at += 4;
+  return "/sys/fs/cgroup" + groups.substr(at, groups.find('\n', at) - at) + "/memory.events";
 }
 
 }  // namespace

@@ -51,6 +51,7 @@ void child::start_command(const listener_list& listeners) {
     around.err = or_inherited(err, STDERR_FILENO);
     around.descriptors = services_.descriptors;
     auto plan = plan_command(*what_, around);
+    plan.end_with_thread = services_.options.end_with_thread;
     auto user = plan.who.user;
     // Everything that needs a descriptor or memory is there before the child is.
     notify_.emplace(services_.executor, std::move(socket), user,

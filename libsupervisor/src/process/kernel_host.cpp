@@ -1,6 +1,7 @@
 #include "process/kernel_host.hpp"
 
 #include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/system/system_error.hpp>
 #include <map>
 
@@ -19,9 +20,8 @@ namespace {
 
 class kernel_host final : public host {
  public:
-  kernel_host(asio::io_context& context, journal& log, kernel_host_options options)
-      : services_{context.get_executor(), log, std::move(options),
-                  kernel::raise_descriptor_limit()},
+  kernel_host(asio::any_io_executor executor, journal& log, kernel_host_options options)
+      : services_(std::move(executor), log, std::move(options)),
         memory_(services_.options.memory_events) {}
   ~kernel_host() override;
 
@@ -31,6 +31,12 @@ class kernel_host final : public host {
   }
   std::uint64_t random() noexcept override { return services_.random(); }
   asio::any_io_executor executor() noexcept override { return services_.executor; }
+  bool in_loop() const noexcept override {
+    using strand = asio::strand<asio::any_io_executor>;
+    auto* ours = services_.executor.target<strand>();
+    return !ours || ours->running_in_this_thread();
+  }
+  bool makes_functions() const noexcept override { return !services_.options.program.empty(); }
   timer_id call_at(time_point when, std::function<void()> work) override {
     return services_.timers.call_at(when, std::move(work));
   }
@@ -217,9 +223,9 @@ signal_feed& kernel_host::signals() {
 
 }  // namespace
 
-std::unique_ptr<host> make_kernel_host(asio::io_context& context, journal& log,
+std::unique_ptr<host> make_kernel_host(asio::any_io_executor executor, journal& log,
                                        kernel_host_options options) {
-  return std::make_unique<kernel_host>(context, log, std::move(options));
+  return std::make_unique<kernel_host>(std::move(executor), log, std::move(options));
 }
 
 }  // namespace supervisor

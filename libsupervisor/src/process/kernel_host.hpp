@@ -1,7 +1,7 @@
 // The real host: Linux, through Boost.Asio and Boost.Process.
 #pragma once
 
-#include <boost/asio/io_context.hpp>
+#include <boost/asio/any_io_executor.hpp>
 #include <memory>
 #include <string>
 
@@ -22,12 +22,20 @@ struct kernel_host_options {
   duration mold_patience = std::chrono::seconds(10);
   /// cgroup v2's memory.events of the children; empty: that of our own cgroup, if there is one.
   std::string memory_events;
+  /// The soft limit of descriptors goes up to the hard one; children get the old one back.
+  bool raise_descriptor_limit = true;
+  /// The kernel kills a command when the thread that made it ends (PR_SET_PDEATHSIG): for a program
+  /// of one thread, where that is the program.
+  bool end_with_thread = true;
+  /// How long the end waits for children that were sent KILL, so that no zombie is left to whoever
+  /// comes after us; long only where the kernel itself hangs.
+  duration last_wait = std::chrono::seconds(10);
 };
 
-/// Makes the real host on `context`, which one thread runs. Journals its molds.
-/// Raises the soft descriptor limit to the hard one; children get the old one back.
-/// Destroying it leaves no child unreaped that was told to end; live ones are left alone.
-std::unique_ptr<host> make_kernel_host(boost::asio::io_context& context, journal&,
+/// Makes the real host on `executor`: a strand, or an io_context that one thread runs. Journals its
+/// molds. Destroying it leaves no child unreaped that is dead, or dies within `last_wait`, having
+/// been killed; live ones are left alone.
+std::unique_ptr<host> make_kernel_host(boost::asio::any_io_executor executor, journal&,
                                        kernel_host_options);
 
 }  // namespace supervisor

@@ -107,8 +107,10 @@ class plan_runner {
     if (auto stage = kernel::assume(plan_.who)) return {stage, errno};
     if (plan_.no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
       return {"no_new_privs", errno};
-    if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return {"pdeathsig", errno};
-    if (::getppid() != parent_) return {"parent", ESRCH};  // it died before that could tell us
+    if (plan_.end_with_thread) {
+      if (::prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) return {"pdeathsig", errno};
+      if (::getppid() != parent_) return {"parent", ESRCH};  // it died before that could tell us
+    }
     if (listen_pid_) write_pid();
     return {};
   }

@@ -29,6 +29,7 @@ struct launch_plan {
   std::vector<std::pair<int, rlimit>> limits;
   kernel::credentials who;
   bool no_new_privileges = false;
+  bool end_with_thread = true;  ///< killed when the thread that makes it ends, prctl(2)
 };
 
 /// The environment entry whose digits the child fills in: only it knows its pid.

@@ -15,23 +15,20 @@ namespace {
 /// in the set, or was readable before the child could be reaped.
 constexpr auto look_again = std::chrono::milliseconds(50);
 
-/// What was sent KILL is waited for at the very end, so that no zombie is left to whoever comes
-/// after us; longer than this only where the kernel itself hangs.
-constexpr auto last_wait = std::chrono::seconds(10);
-
 time_point now() {
   return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
 }
 
 }  // namespace
 
-reaper::reaper(boost::asio::any_io_executor executor, timer_queue& timers)
+reaper::reaper(boost::asio::any_io_executor executor, timer_queue& timers, duration last_wait)
     : executor_(executor),
       timers_(timers),
+      last_wait_(last_wait),
       set_(executor, kernel::make_pidfd_set(), [this] { look(); }) {}
 
 reaper::~reaper() {
-  auto deadline = now() + last_wait;
+  auto deadline = now() + last_wait_;
   for (auto& [id, held] : entries_) {
     int fd = held.process.pidfd();
     if (held.killed || held.dead) kernel::reap_within(fd, deadline - now());

@@ -26,8 +26,9 @@ class reaper {
     std::function<void(const kernel::obituary&)> reaped;
   };
 
-  reaper(boost::asio::any_io_executor, timer_queue&);  ///< throws system_error
-  /// Reaps the dead, and for up to a second those that were sent KILL; leaves the others alone.
+  /// `last_wait`: see kernel_host_options. Throws system_error.
+  reaper(boost::asio::any_io_executor, timer_queue&, duration last_wait);
+  /// Reaps the dead, and for as long those that were sent KILL; leaves the others alone.
   ~reaper();
   reaper(const reaper&) = delete;
 
@@ -60,6 +61,7 @@ class reaper {
 
   boost::asio::any_io_executor executor_;
   timer_queue& timers_;
+  duration last_wait_;
   watched_fd set_;  ///< of all their pidfds
   std::map<key, entry> entries_;
   std::set<key> strays_;  ///< of those, the adopted ones

@@ -6,6 +6,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <random>
 
+#include "kernel/descriptors.hpp"
 #include "process/kernel_host.hpp"
 #include "process/reaper.hpp"
 #include "process/timer_queue.hpp"
@@ -13,13 +14,20 @@
 namespace supervisor {
 
 struct process_services {
+  process_services(boost::asio::any_io_executor e, journal& j, kernel_host_options o)
+      : executor(std::move(e)),
+        log(j),
+        options(std::move(o)),
+        descriptors(options.raise_descriptor_limit ? kernel::raise_descriptor_limit()
+                                                   : kernel::descriptor_limit()) {}
+
   boost::asio::any_io_executor executor;
   journal& log;
   kernel_host_options options;
-  rlimit descriptors;  ///< the limit from before ours was raised
+  rlimit descriptors;  ///< what children get: the limit from before ours was raised
   std::mt19937_64 random{std::random_device{}()};
   timer_queue timers{executor};
-  reaper children{executor, timers};
+  reaper children{executor, timers, options.last_wait};
 };
 
 inline time_point steady_now() {
