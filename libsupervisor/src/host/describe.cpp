@@ -4,15 +4,13 @@
 #include <algorithm>
 #include <tuple>
 
+#include "host/span.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/signals.hpp"
 
 namespace supervisor {
 
-namespace {
-
-/// "850 ms", "7 s", "2.5 s", "3 min 20 s", "2 h 5 min".
-std::string span(duration d) {
+std::string describe(duration d) {
   using namespace std::chrono;
   if (d < seconds(1)) return fmt::format("{} ms", ceil<milliseconds>(d).count());
   if (d < seconds(10)) return fmt::format("{:.3g} s", round<milliseconds>(d).count() / 100 / 10.0);
@@ -24,6 +22,8 @@ std::string span(duration d) {
   auto text = fmt::format("{} {}", large, first);
   return small ? text + fmt::format(" {} {}", small, second) : text;
 }
+
+namespace {
 
 std::string words(exit_cause why) {
   std::string text(to_string(why));
@@ -50,13 +50,13 @@ std::string signal_text(const event& e) {
 
 std::string next_step(const event& e, time_point now) {
   if (e.deadline == never) return {};
-  return fmt::format(", next step in {}", span(std::max(duration{}, e.deadline - now)));
+  return fmt::format(", next step in {}", describe(std::max(duration{}, e.deadline - now)));
 }
 
 std::string next_start(const event& e, time_point now) {
   if (e.deadline == never) return {};
   if (e.deadline <= now) return "; next start at once";
-  return fmt::format("; backing off, next start in {}", span(e.deadline - now));
+  return fmt::format("; backing off, next start in {}", describe(e.deadline - now));
 }
 
 std::string exited(const event& e, time_point now) {
@@ -75,8 +75,8 @@ std::string reported(const event& e) {
   auto& r = *e.report;
   if (r.launch) return "never ran: " + r.launch->str();
   auto text = fmt::format("reaped: {}, up {}, CPU {} user {} system, at most {:.1f} MiB",
-                          r.status.str(), span(r.uptime), span(r.user_time), span(r.system_time),
-                          static_cast<double>(r.max_rss_kib) / 1024);
+                          r.status.str(), describe(r.uptime), describe(r.user_time),
+                          describe(r.system_time), static_cast<double>(r.max_rss_kib) / 1024);
   std::string_view last = r.last_output;
   while (last.ends_with('\n')) last.remove_suffix(1);
   if (auto line = last.rfind('\n'); line != last.npos) last.remove_prefix(line + 1);

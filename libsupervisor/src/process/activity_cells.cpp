@@ -17,13 +17,12 @@ activity_cells::~activity_cells() { kernel::unmap(cells_, size); }
 std::optional<std::size_t> activity_cells::take() {
   if (free_.empty()) {
     if (used_ == count) return {};
-    return used_++;  // fresh from the kernel: zero
+    at(used_).share = kernel::activity::none;  // the rest is fresh from the kernel: zero
+    return used_++;
   }
   auto cell = free_.back();
   free_.pop_back();
-  at(cell).in_flight = 0;
-  at(cell).watched = 0;
-  at(cell).requests = 0;
+  at(cell).clear();
   return cell;
 }
 

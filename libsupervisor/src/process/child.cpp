@@ -204,6 +204,7 @@ void child::on_notification(const notification& said) {
 
 void child::on_died(exit_status status) {
   died_at_ = steady_now();
+  if (cell_) cells_->at(*cell_).share = kernel::activity::none;
   if (notify_) notify_->drain();  // what it said last comes before its end
   if (sampling_) services_.timers.cancel(std::exchange(sampling_, 0));
   if (!view_.failed) {

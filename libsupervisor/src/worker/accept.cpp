@@ -1,12 +1,14 @@
 // Accepting from a socket that other workers share.
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
+#include <chrono>
 
 #include "worker/impl.hpp"
 
@@ -98,22 +100,59 @@ asio::awaitable<void> worker::impl::relief() {
   co_await relief_timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
 }
 
+bool worker::impl::holds_too_much() const noexcept {
+  const auto own = activity.connections.load(std::memory_order_relaxed);
+  if (own < least_slack || draining || !sharing.worth_asking(std::chrono::steady_clock::now()))
+    return false;
+  // Of a large pool the first tell what the rest is like.
+  constexpr std::size_t sample = 64;
+  share_of_load load{own, own, 1};
+  for (auto& cell : boot.cells.first(std::min(sample, boot.cells.size()))) {
+    const auto share = cell.share.load(std::memory_order_relaxed);
+    if (share == kernel::activity::never_given) break;
+    if (share != kernel::activity::takes || &cell == &activity) continue;
+    load.all += cell.connections.load(std::memory_order_relaxed);
+    ++load.workers;
+  }
+  return is_too_much(load);
+}
+
+asio::awaitable<void> worker::impl::give_way() {
+  // Whoever came meanwhile has woken a sibling, because this worker is not in the listener's line.
+  // One that sleeps all the same - stopped, hung, without a CPU - must not make anybody wait.
+  asio::steady_timer moment(context);
+  boost::system::error_code error;
+  bool still = true;
+  for (int step = 0; step < 4 && still; ++step) {
+    moment.expires_after(std::chrono::microseconds(250));
+    co_await moment.async_wait(asio::redirect_error(asio::use_awaitable, error));
+    still = holds_too_much();
+  }
+  sharing.answered(!still, std::chrono::steady_clock::now());
+}
+
 asio::awaitable<std::optional<connection>> worker::accept(class listener& from) {
   auto on = from.state_;
   // One connection a turn of the loop: those accepted before are served meanwhile, and an idle
   // worker gets the next.
-  if (std::exchange(on->took, false)) co_await asio::post(impl_->context, asio::use_awaitable);
+  if (std::exchange(on->took, false)) {
+    co_await asio::post(impl_->context, asio::use_awaitable);
+    if (impl_->holds_too_much()) co_await impl_->give_way();
+  } else if (!impl_->draining) {
+    impl_->activity.share.store(kernel::activity::takes, std::memory_order_relaxed);
+  }
   for (;;) {
     int error = 0;
     kernel::unique_fd fd(accept4(on->fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (fd) {
-      connection accepted(impl_->context);
+      connection::socket accepted(impl_->context);
       boost::system::error_code refused;
       accepted.assign(on->protocol, fd.get(), refused);
       if (!refused) {
         fd.release();
         on->took = true;
-        co_return std::optional<connection>(std::move(accepted));
+        connection one(std::move(accepted), impl_->activity.connections);
+        co_return std::optional<connection>(std::move(one));
       }
       error = refused.value();  // this connection is lost, the worker is not
     } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +22,9 @@ struct worker_boot {
   std::uint64_t generation = 0;
   kernel::unique_fd channel;  ///< SOCK_SEQPACKET to the supervisor, words of kernel/channel.hpp
   std::vector<std::pair<std::string, int>>
-      listeners;                         ///< by name; not owned, shared by all workers
-  kernel::activity* activity = nullptr;  ///< null: nothing is counted
+      listeners;                      ///< by name; not owned, shared by all workers
+  std::span<kernel::activity> cells;  ///< of all workers of this mold; empty: none is shared
+  std::size_t cell = 0;               ///< this worker's
 };
 
 /// Runs the worker function on an io_context of its own until it and all it spawned have ended;

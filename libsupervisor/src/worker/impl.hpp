@@ -11,9 +11,12 @@
 
 #include "kernel/exclusive.hpp"
 #include "supervisor/condition.hpp"
+#include "supervisor/scoreboard.hpp"
 #include "supervisor/task_group.hpp"
 #include "supervisor/worker.hpp"
+#include "worker/balance.hpp"
 #include "worker/boot.hpp"
+#include "worker/request_book.hpp"
 
 namespace supervisor {
 
@@ -38,6 +41,8 @@ struct worker::listener::state {
 struct worker::impl {
   impl(boost::asio::io_context&, worker_boot);
 
+  /// Shows a phase of this worker's life on the scoreboard.
+  void enter(scoreboard::phase) noexcept;
   /// Stops accepting, once; tells the supervisor and whoever waits.
   void drain();
   /// Drains, and cancels what is in flight.
@@ -51,11 +56,16 @@ struct worker::impl {
   void catch_signals();
   /// Suspends until a descriptor may be free again: a task ended, or 100 ms.
   boost::asio::awaitable<void> relief();
+  /// Does this worker hold so much more than its siblings that one of them is to have the next?
+  bool holds_too_much() const noexcept;
+  /// Suspends until it does not, for a millisecond at most.
+  boost::asio::awaitable<void> give_way();
 
   boost::asio::io_context& context;
   worker_boot boot;
-  kernel::activity* activity;
-  std::unique_ptr<kernel::activity> own_activity;  // where the supervisor shares none
+  kernel::activity& activity;
+  request_book requests;
+  balance sharing;
   boost::asio::posix::stream_descriptor channel;
   std::deque<std::string> unsent;
   condition told_to_stop;

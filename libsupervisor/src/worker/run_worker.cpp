@@ -31,35 +31,44 @@ void complain(const char* who, const std::exception_ptr& error) {
   }
 }
 
+/// This worker's; one of its own where the supervisor shares none. Connections may outlive all
+/// else.
+kernel::activity& own_cell(const worker_boot& boot) {
+  static kernel::activity alone;
+  return boot.cells.empty() ? alone : boot.cells[boot.cell];
+}
+
 }  // namespace
 
 worker::impl::impl(asio::io_context& c, worker_boot b)
     : context(c),
       boot(std::move(b)),
-      activity(boot.activity),
+      activity(own_cell(boot)),
       channel(c),
       told_to_stop(c.get_executor()),
       tasks(c.get_executor(), [](std::exception_ptr error) { complain("worker task", error); }),
       relief_timer(c),
       feed(kernel_signals(c.get_executor())),
-      dispatcher(c.get_executor(), *feed) {
-  if (!activity) {
-    own_activity = std::make_unique<kernel::activity>();
-    activity = own_activity.get();
-  }
-}
+      dispatcher(c.get_executor(), *feed) {}
 
 void worker::impl::drain() {
   if (std::exchange(draining, true)) return;
+  activity.share = kernel::activity::none;
+  enter(scoreboard::phase::draining);
   say(kernel::word::stopping);
   told_to_stop.notify();
   for (auto& listener : listeners) listener->wake();
   relief_timer.cancel();
 }
 
+void worker::impl::enter(scoreboard::phase next) noexcept {
+  activity.phase.store(static_cast<std::uint32_t>(next), std::memory_order_relaxed);
+}
+
 void worker::impl::leave_now() {
   leaving_now = true;
   drain();
+  enter(scoreboard::phase::leaving);
   tasks.cancel();
 }
 

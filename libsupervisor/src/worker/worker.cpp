@@ -20,7 +20,10 @@ const std::string& worker::pool() const noexcept { return impl_->boot.pool; }
 asio::any_io_executor worker::executor() noexcept { return impl_->context.get_executor(); }
 bool worker::draining() const noexcept { return impl_->draining; }
 signal_dispatcher& worker::signals() noexcept { return impl_->dispatcher; }
-void worker::ready() { impl_->say(kernel::word::ready); }
+void worker::ready() {
+  if (!impl_->draining) impl_->enter(scoreboard::phase::serving);
+  impl_->say(kernel::word::ready);
+}
 
 void worker::status(std::string_view text) {
   std::string line(text);
@@ -67,21 +70,8 @@ asio::awaitable<void> worker::stopping() {
   while (!impl_->draining) co_await impl_->told_to_stop.wait();
 }
 
-worker::request::request(worker& w) noexcept : worker_(*w.impl_) {
-  auto& cell = *worker_.activity;
-  cell.requests.store(cell.requests.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  // Sequentially consistent with the supervisor's `clear watched, then look at in_flight`: one of
-  // the two sees the other.
-  cell.in_flight.fetch_add(1);
-  if (cell.watched.load() == 0) {
-    cell.watched.store(1);
-    worker_.say(kernel::word::busy);
-  }
-}
-worker::request::~request() { worker_.activity->in_flight.fetch_sub(1); }
-
 std::uint64_t worker::requests() const noexcept {
-  return impl_->activity->requests.load(std::memory_order_relaxed);
+  return impl_->activity.requests.load(std::memory_order_relaxed);
 }
 
 }  // namespace supervisor

@@ -1,0 +1,44 @@
+// What a function worker shows of itself while it works.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+/// One look at a worker's page of shared memory: the worker pays nothing for it, and cannot be
+/// slow to answer.
+struct scoreboard {
+  enum class phase : std::uint8_t {
+    starting,  ///< it has not said that it is ready
+    serving,
+    draining,  ///< it takes no more connections, and ends what is in flight
+    leaving,   ///< what is in flight is cancelled, or it runs its last hooks
+  };
+  /// A request in flight.
+  struct request {
+    std::string what;  ///< the text given to worker::request, cut at 119 bytes; it may be empty
+    duration age{};    ///< since it began, in steps of a clock tick
+    friend bool operator==(const request&, const request&) = default;
+  };
+
+  phase now = phase::starting;
+  std::uint64_t requests = 0;  ///< begun, in this worker's life
+  unsigned in_flight = 0;
+  unsigned connections = 0;  ///< accepted and not yet destroyed
+  request oldest;            ///< where in_flight > 0: the one that has lasted longest ...
+  request latest;            ///< ... and the one begun last, which may be the same
+
+  friend bool operator==(const scoreboard&, const scoreboard&) = default;
+};
+
+/// "starting", "idle", "busy", "draining", "leaving".
+std::string_view describe_phase(const scoreboard&) noexcept;
+/// What it was doing, from its last sample: "in GET /crash, 1.2 s in, 3 more in flight"; empty
+/// where nothing was in flight.
+std::string describe_work(const scoreboard&);
+
+}  // namespace supervisor

@@ -1,0 +1,70 @@
+// The hot path: a handful of stores at each end of a request.
+#include "kernel/channel.hpp"
+#include "worker/impl.hpp"
+
+namespace supervisor {
+
+namespace {
+constexpr auto relaxed = std::memory_order_relaxed;
+constexpr auto release = std::memory_order_release;
+}  // namespace
+
+worker::request::request(worker& w, std::string_view activity) noexcept
+    : worker_(*w.impl_),
+      before_(worker_.requests.last),
+      since_(kernel::coarse_now()),
+      note_(worker_.requests.take_note()) {
+  auto& cell = worker_.activity;
+  auto& book = worker_.requests;
+  if (note_ < kernel::activity::notes) cell.texts[note_].write(activity);
+
+  book.last = this;
+  if (before_) {
+    before_->after_ = this;
+  } else {
+    book.first = this;
+    cell.oldest_since.store(since_, relaxed);
+    cell.oldest.store(note_, release);
+  }
+  cell.latest_since.store(since_, relaxed);
+  cell.latest.store(note_, release);
+  cell.changes.store(cell.changes.load(relaxed) + 1, release);
+  cell.requests.store(cell.requests.load(relaxed) + 1, relaxed);
+  // Sequentially consistent with the supervisor's `clear watched, then look at in_flight`: one of
+  // the two sees the other.
+  cell.in_flight.store(++book.count);
+  if (cell.watched.load() == 0) {
+    cell.watched.store(1);
+    worker_.say(kernel::word::busy);
+  }
+}
+
+worker::request::~request() {
+  auto& cell = worker_.activity;
+  auto& book = worker_.requests;
+  if (after_) {
+    after_->before_ = before_;
+  } else {
+    book.last = before_;
+    if (before_) {
+      cell.latest_since.store(before_->since_, relaxed);
+      cell.latest.store(before_->note_, release);
+    }
+  }
+  if (before_) {
+    before_->after_ = after_;
+  } else {
+    book.first = after_;
+    if (after_) {
+      cell.oldest_since.store(after_->since_, relaxed);
+      cell.oldest.store(after_->note_, release);
+    }
+  }
+  cell.in_flight.store(--book.count, release);
+  cell.changes.store(cell.changes.load(relaxed) + 1, relaxed);
+  // The note may be written again from here on; who reads it then finds `changes` changed.
+  std::atomic_thread_fence(release);
+  book.give_back(note_);
+}
+
+}  // namespace supervisor
