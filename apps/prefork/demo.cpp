@@ -222,7 +222,7 @@ std::string_view session::connection_line() {
 }
 
 awaitable<void> session::answer() {
-  const worker::request in_flight(shared.self);
+  const worker::request in_flight(shared.self, request->activity());
   served = true;
   const bool head = request->head();
   switch (request->route()) {

@@ -22,6 +22,14 @@ enum class demo_route : std::uint8_t {
 class demo_request : public boost::beast::http::basic_parser<true> {
  public:
   demo_route route() const noexcept { return route_; }
+  /// "GET /slow", for the scoreboard.
+  std::string_view activity() const noexcept {
+    static constexpr std::string_view of_get[] = {"GET /",      "GET /pid",  "GET /slow",
+                                                  "GET /crash", "GET /exit", "GET /hang"};
+    auto index = static_cast<std::size_t>(route_);
+    if (index >= std::size(of_get)) return "a request in vain";
+    return head_ ? "HEAD" : of_get[index];
+  }
   unsigned number() const noexcept { return number_; }  ///< of `ms=` or `code=`
   bool head() const noexcept { return head_; }
   bool http_1_0() const noexcept { return version_ < 11; }

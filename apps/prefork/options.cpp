@@ -24,9 +24,9 @@ using verb = control_request::verb;
 // --- prefork run
 
 struct run_texts {
-  std::string workers = "2", name = "prefork", graceful, boot, hang, drain, stop_signal, user,
-              group, umask, directory, ready, control, pidfile, level = "info", format = "text",
-              file;
+  std::string workers = "2", name = "prefork", graceful, boot, hang, overdue, drain, stop_signal,
+              user, group, umask, directory, ready, control, pidfile, level = "info",
+              format = "text", file;
   strings listeners, environment, limits;
 };
 
@@ -47,6 +47,8 @@ void add_run_options(CLI::App& run, run_texts& t) {
   add("--boot-timeout", t.boot, "TIME", "how long a worker may take to be ready (default 60)");
   add("--timeout", t.hang, "TIME",
       "end a worker of the demo whose event loop does not answer (default 0: never)");
+  add("--request-timeout", t.overdue, "TIME",
+      "end a worker of the demo one of whose requests does not end (default 0: never)");
   add("--drain-delay", t.drain, "TIME", "after TERM, serve on for this long (default 0)");
   add("--stop-signal", t.stop_signal, "SIG", "tells a worker to leave (default TERM)");
   add("--user", t.user, "USER", "workers run as this user, by name or number");
@@ -114,6 +116,9 @@ void read_spec(const run_texts& t, sup::spec& what) {
   if (!t.hang.empty()) what.hang_timeout = duration_of("--timeout", t.hang);
   if (what.hang_timeout > sup::duration{} && !what.is_function())
     complain("--timeout: a command cannot be asked for a sign of life; leave it out");
+  if (!t.overdue.empty()) what.request_timeout = duration_of("--request-timeout", t.overdue);
+  if (what.request_timeout > sup::duration{} && !what.is_function())
+    complain("--request-timeout: a command does not tell of its requests; leave it out");
   auto& first = what.stop.front();
   if (!t.graceful.empty()) first.wait = duration_of("--graceful-timeout", t.graceful);
   if (!t.stop_signal.empty()) first.signal = signal_of("--stop-signal", t.stop_signal);

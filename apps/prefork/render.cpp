@@ -12,11 +12,7 @@ namespace json = boost::json;
 
 namespace app {
 
-namespace {
-
-using row = std::vector<std::string>;
-
-std::string text(const json::object& from, const char* name) {
+std::string text_in(const json::object& from, const char* name) {
   auto* value = from.if_contains(name);
   if (!value) return {};
   if (value->is_string()) return {value->get_string().data(), value->get_string().size()};
@@ -25,46 +21,60 @@ std::string text(const json::object& from, const char* name) {
   return error ? std::string() : std::to_string(number);
 }
 
-bool flag(const json::object& from, const char* name) {
-  auto* value = from.if_contains(name);
-  return value && value->is_bool() && value->get_bool();
-}
-
-double number(const json::object& from, const char* name) {
+double number_in(const json::object& from, const char* name) {
   auto* value = from.if_contains(name);
   boost::system::error_code error;
   auto result = value ? value->to_number<double>(error) : 0;
   return error ? 0 : result;
 }
 
-const json::array& list(const json::object& from, const char* name) {
+const json::array& list_in(const json::object& from, const char* name) {
   static const json::array none;
   auto* value = from.if_contains(name);
   return value && value->is_array() ? value->get_array() : none;
 }
 
+const json::object& work_of(const json::object& slot) {
+  static const json::object none;
+  auto* value = slot.if_contains("work");
+  return value && value->is_object() ? value->get_object() : none;
+}
+
+namespace {
+
+bool flag(const json::object& from, const char* name) {
+  auto* value = from.if_contains(name);
+  return value && value->is_bool() && value->get_bool();
+}
+
+using row = std::vector<std::string>;
+
 std::string pool_state(const json::object& pool) {
   if (flag(pool, "drained")) return "drained";
   if (flag(pool, "rolling")) return "rolling";
-  return number(pool, "ready") < number(pool, "target") ? "degraded" : "ready";
+  return number_in(pool, "ready") < number_in(pool, "target") ? "degraded" : "ready";
 }
 
 std::string first_of(std::string a, std::string b) { return a.empty() ? std::move(b) : a; }
 
 row slot_row(const std::string& pool, const json::object& slot, bool wide) {
-  bool lives = number(slot, "pid") > 0;
-  row cells{pool + '.' + text(slot, "slot"),
+  bool lives = number_in(slot, "pid") > 0;
+  row cells{pool + '.' + text_in(slot, "slot"),
             flag(slot, "ready") ? "yes" : "no",
-            text(slot, "state"),
-            text(slot, "restarts"),
-            lives ? render_uptime(number(slot, "uptime_s")) : "-",
-            lives ? text(slot, "pid") : "-"};
+            text_in(slot, "state"),
+            text_in(slot, "restarts"),
+            lives ? render_uptime(number_in(slot, "uptime_s")) : "-",
+            lives ? text_in(slot, "pid") : "-"};
   if (wide) {
-    cells.push_back(text(slot, "generation"));
-    cells.push_back(first_of(text(slot, "last_exit"), "-"));
-    cells.push_back(text(slot, "detail"));
+    auto work = render_work(slot);
+    cells.push_back(text_in(slot, "generation"));
+    cells.push_back(first_of(text_in(work_of(slot), "requests"), "-"));
+    cells.push_back(first_of(text_in(work_of(slot), "connections"), "-"));
+    cells.push_back(first_of(text_in(slot, "last_exit"), "-"));
+    cells.push_back(first_of(std::move(work), "-"));
+    cells.push_back(text_in(slot, "detail"));
   } else {
-    cells.push_back(first_of(text(slot, "detail"), text(slot, "last_exit")));
+    cells.push_back(first_of(text_in(slot, "detail"), text_in(slot, "last_exit")));
   }
   return cells;
 }
@@ -98,35 +108,48 @@ std::string render_uptime(double seconds) {
   return fmt::format("{} d {} h", s / 86400, s / 3600 % 24);
 }
 
+std::string render_work(const json::object& slot) {
+  auto& work = work_of(slot);
+  auto in_flight = number_in(work, "in_flight");
+  auto phase = text_in(work, "phase");
+  if (in_flight == 0) return phase;
+  auto words = fmt::format("{} for {}", first_of(text_in(work, "activity"), "a request"),
+                           render_uptime(number_in(work, "busy_s")));
+  if (in_flight > 1) words += fmt::format(", {} in flight", in_flight);
+  return phase == "busy" ? words : phase + ": " + words;
+}
+
 std::string render_status(const json::object& status, bool wide) {
   std::string head;
   auto* about = status.if_contains("master");
   if (about && about->is_object()) {
     auto& master = about->get_object();
-    head = fmt::format("{} {}, pid {}, up {}\n\n", text(master, "name"), text(master, "version"),
-                       text(master, "main_pid"), render_uptime(number(master, "uptime_s")));
+    head =
+        fmt::format("{} {}, pid {}, up {}\n\n", text_in(master, "name"), text_in(master, "version"),
+                    text_in(master, "main_pid"), render_uptime(number_in(master, "uptime_s")));
   }
   std::vector<row> rows;
   rows.push_back(wide ? row{"NAME", "READY", "STATE", "RESTARTS", "UPTIME", "PID", "GENERATION",
-                            "LAST EXIT", "DETAIL"}
+                            "REQUESTS", "OPEN", "LAST EXIT", "WORK", "DETAIL"}
                       : row{"NAME", "READY", "STATE", "RESTARTS", "UPTIME", "PID", "DETAIL"});
-  for (auto& entry : list(status, "pools")) {
+  for (auto& entry : list_in(status, "pools")) {
     if (!entry.is_object()) continue;
     auto& pool = entry.get_object();
     std::int64_t restarts = 0;
-    for (auto& slot : list(pool, "slots"))
+    for (auto& slot : list_in(pool, "slots"))
       if (slot.is_object())
-        restarts += static_cast<std::int64_t>(number(slot.get_object(), "restarts"));
-    row cells{text(pool, "name"),
-              text(pool, "ready") + '/' + text(pool, "target"),
+        restarts += static_cast<std::int64_t>(number_in(slot.get_object(), "restarts"));
+    row cells{text_in(pool, "name"),
+              text_in(pool, "ready") + '/' + text_in(pool, "target"),
               pool_state(pool),
               std::to_string(restarts),
               "",
               ""};
-    if (wide) cells.push_back(text(pool, "generation"));
+    if (wide) cells.push_back(text_in(pool, "generation"));
     rows.push_back(std::move(cells));
-    for (auto& slot : list(pool, "slots"))
-      if (slot.is_object()) rows.push_back(slot_row(text(pool, "name"), slot.get_object(), wide));
+    for (auto& slot : list_in(pool, "slots"))
+      if (slot.is_object())
+        rows.push_back(slot_row(text_in(pool, "name"), slot.get_object(), wide));
   }
   return head + align(rows);
 }

@@ -89,6 +89,56 @@ BOOST_FIXTURE_TEST_CASE(a_worker_that_hangs_is_aborted, world) {
   BOOST_TEST(web.ready() == 1u);
 }
 
+BOOST_FIXTURE_TEST_CASE(a_worker_with_a_request_that_does_not_end_is_aborted, world) {
+  host.on_launch = [](auto& r) {
+    script s;
+    if (r.key.launch > 1) return s;
+    s.overdue_after = 10s;
+    s.work.emplace();
+    s.work->in_flight = 2;
+    s.work->oldest = {"GET /slow", 10s};
+    s.work->latest = {"GET /", 1ms};
+    return s;
+  };
+  auto web = this->web(1);
+  settle(web);
+  BOOST_TEST(web.status().slots.front().work->in_flight == 2u);
+  BOOST_TEST(host.run_until([&] { return last(event_kind::worker_exited) != nullptr; }));
+  BOOST_TEST((signals_sent(*this) == std::vector<int>{SIGABRT}));
+  const std::string slow = "GET /slow, 10 s in; 1 more in flight";
+  BOOST_TEST((last(event_kind::worker_stopping)->why == exit_cause::request_timeout));
+  BOOST_TEST(last(event_kind::worker_stopping)->text == slow);
+  BOOST_TEST((last(event_kind::worker_exited)->why == exit_cause::request_timeout));
+  BOOST_TEST(last(event_kind::worker_exited)->text == "died in " + slow);
+  settle(web);
+  BOOST_TEST(web.ready() == 1u);
+}
+
+BOOST_FIXTURE_TEST_CASE(an_exit_tells_what_the_worker_was_at, world) {
+  host.on_launch = [](auto& r) {
+    script s;
+    if (r.key.launch > 2) return s;
+    s.exits_after = 10s;
+    s.exit_with = exit_status::exited(70);
+    s.work.emplace();
+    if (r.key.launch == 1) {
+      s.work->in_flight = 1;
+      s.work->oldest = s.work->latest = {"GET /crash", 1200ms};
+    } else {
+      s.work->failure = "no way";
+    }
+    return s;
+  };
+  auto web = this->web(1);
+  settle(web);
+  auto exits = [&](const std::string& words) {
+    auto* e = last(event_kind::worker_exited);
+    return e && e->text == words;
+  };
+  BOOST_TEST(host.run_until([&] { return exits("died in GET /crash, 1.2 s in"); }));
+  BOOST_TEST(host.run_until([&] { return exits("no way"); }));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_command_is_ready_when_it_has_lived_long_enough, world) {
   host.on_launch = [](auto&) {
     script s;

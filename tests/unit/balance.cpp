@@ -13,14 +13,27 @@ BOOST_AUTO_TEST_CASE(a_share_is_the_mean_and_a_little_more) {
     unsigned own, all, workers;
     bool too_much;
   } const table[] = {
-      {0, 0, 1, false},      {500, 500, 1, false},  // nobody to share with
-      {0, 0, 2, false},      {2, 2, 2, false},      // sparse traffic is nobody's burden
-      {3, 3, 2, true},       {3, 4, 2, false},      //
-      {1, 1, 4, false},      {2, 2, 4, true},      {2, 5, 4, false},  // a larger pool shares sooner
-      {34, 64, 2, true},     {33, 64, 2, false},    // 64 on 2: 34 and 30 at the worst
-      {30, 64, 2, false},                           //
-      {530, 1000, 2, false}, {531, 1000, 2, true},  // a sixteenth above a large mean
-      {0, 64, 2, false},                            // who has none takes all it can
+      // Nobody to share with.
+      {0, 0, 1, false},
+      {500, 500, 1, false},
+      // Sparse traffic is nobody's burden.
+      {0, 0, 2, false},
+      {3, 3, 2, false},
+      {4, 4, 2, true},
+      {4, 5, 2, false},
+      // A larger pool shares sooner.
+      {1, 1, 4, false},
+      {2, 2, 4, true},
+      {2, 5, 4, false},
+      // 64 on 2: 34 and 30 at the worst.
+      {33, 64, 2, false},
+      {34, 64, 2, true},
+      {30, 64, 2, false},
+      // A sixteenth above a large mean.
+      {530, 1000, 2, false},
+      {531, 1000, 2, true},
+      // Who has none takes all it can.
+      {0, 64, 2, false},
   };
   for (auto& row : table) {
     BOOST_TEST_CONTEXT(row.own << " of " << row.all << " on " << row.workers) {

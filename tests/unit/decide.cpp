@@ -207,6 +207,7 @@ BOOST_AUTO_TEST_CASE(stop_ladder) {
   BOOST_TEST((step(stopped, 1, true) == stop_order{SIGTERM, noon + 500ms}));
   BOOST_TEST((step(exit_cause::hang, 0, false) == stop_order{SIGABRT, noon + 5s}));
   BOOST_TEST((step(exit_cause::hang, 1, false) == stop_order{SIGKILL, never}));
+  BOOST_TEST((step(exit_cause::request_timeout, 0, false) == stop_order{SIGABRT, noon + 5s}));
   what.stop = {{SIGTERM, duration::max()}};
   BOOST_TEST((step(stopped, 0, false) == stop_order{SIGTERM, never}));
 }
@@ -282,7 +283,17 @@ BOOST_AUTO_TEST_CASE(what_people_see) {
   it->stopped_for = exit_cause::replaced;
   it->deadline = noon + 12s;
 
-  auto status = describe_pool(p.state, noon);
+  it = p.state.slots.begin();
+  it->child = 12;
+  auto sample = [](std::uint64_t child) {
+    scoreboard seen;
+    seen.requests = child;
+    return std::optional(seen);
+  };
+  auto status = describe_pool(p.state, noon, sample);
+  BOOST_REQUIRE(status.slots[0].work.has_value());
+  BOOST_TEST(status.slots[0].work->requests == 12u);
+  BOOST_TEST(!status.slots[1].work.has_value());  // no process, nothing to show
   BOOST_TEST(status.ready == 1u);
   BOOST_TEST(status.target == 4u);
   BOOST_TEST(status.slots[0].state == "ready");

@@ -274,6 +274,11 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   stopping.why = exit_cause::replaced;
   stopping.number = SIGTERM;
   stopping.deadline = start + 30s;
+  auto& hangs = add("told to leave, request timeout in GET /slow, 12 s in: sent SIGABRT",
+                    of_worker(event_kind::worker_stopping));
+  hangs.why = exit_cause::request_timeout;
+  hangs.number = SIGABRT;
+  hangs.text = "GET /slow, 12 s in";
   add("has not left: sent SIGKILL", of_worker(event_kind::worker_escalated)).number = SIGKILL;
   add("hello", event(event_kind::note)).text = "hello";
 

@@ -15,10 +15,11 @@ boost::json::object example() {
     "pools": [{"name": "web", "target": 2, "ready": 1, "generation": 3, "rolling": false,
       "drained": false, "slots": [
       {"slot": 0, "pid": 4711, "state": "ready", "ready": true, "generation": 3, "restarts": 0,
-       "uptime_s": 12, "last_exit": "", "detail": ""},
+       "uptime_s": 12, "last_exit": "", "detail": "", "work": {"phase": "busy", "requests": 99,
+       "in_flight": 2, "connections": 7, "busy_s": 12.3, "activity": "GET /slow"}},
       {"slot": 1, "pid": 0, "state": "backing off", "ready": false, "generation": 3,
        "restarts": 4, "uptime_s": 0, "last_exit": "exit 70 (crash)",
-       "detail": "next start in 7 s, exit 70"}]}]})json")
+       "detail": "next start in 7 s, exit 70", "work": null}]}]})json")
       .as_object();
 }
 
@@ -36,8 +37,25 @@ BOOST_AUTO_TEST_CASE(the_table_says_what_is_wrong_and_what_comes_next) {
 
 BOOST_AUTO_TEST_CASE(wide_adds_columns) {
   auto table = app::render_status(example(), true);
-  BOOST_TEST(table.find("GENERATION  LAST EXIT") != std::string::npos);
-  BOOST_TEST(table.find("exit 70 (crash)  next start in 7 s, exit 70") != std::string::npos);
+  BOOST_TEST(table.find("GENERATION  REQUESTS  OPEN  LAST EXIT") != std::string::npos);
+  BOOST_TEST(table.find("99        7     -                GET /slow for 12 s, 2 in flight\n") !=
+                 std::string::npos,
+             table);
+  BOOST_TEST(table.find("exit 70 (crash)  -                                next start in 7 s, exit "
+                        "70") != std::string::npos,
+             table);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_worker_is_busy_with) {
+  const std::pair<const char*, const char*> table[] = {
+      {R"({"work": null})", ""},
+      {R"({"work": {"phase": "idle", "in_flight": 0}})", "idle"},
+      {R"({"work": {"phase": "busy", "in_flight": 1, "busy_s": 0.2, "activity": ""}})",
+       "a request for 0 s"},
+      {R"({"work": {"phase": "draining", "in_flight": 1, "busy_s": 61, "activity": "GET /"}})",
+       "draining: GET / for 1 m 1 s"}};
+  for (auto& [slot, words] : table)
+    BOOST_TEST(app::render_work(boost::json::parse(slot).as_object()) == words);
 }
 
 BOOST_AUTO_TEST_CASE(an_answer_of_another_shape_is_no_crash) {

@@ -37,12 +37,20 @@ std::uint64_t word(std::uint64_t i) {
   return z ^ (z >> 31);
 }
 
-constexpr exit_cause all_causes[] = {
-    exit_cause::none,         exit_cause::finished,       exit_cause::crash,
-    exit_cause::boot_timeout, exit_cause::launch_failure, exit_cause::recycled,
-    exit_cause::scaled_down,  exit_cause::replaced,       exit_cause::stopped,
-    exit_cause::hang,         exit_cause::out_of_memory,  exit_cause::killed,
-    exit_cause::lost};
+constexpr exit_cause all_causes[] = {exit_cause::none,
+                                     exit_cause::finished,
+                                     exit_cause::crash,
+                                     exit_cause::boot_timeout,
+                                     exit_cause::launch_failure,
+                                     exit_cause::recycled,
+                                     exit_cause::scaled_down,
+                                     exit_cause::replaced,
+                                     exit_cause::stopped,
+                                     exit_cause::hang,
+                                     exit_cause::request_timeout,
+                                     exit_cause::out_of_memory,
+                                     exit_cause::killed,
+                                     exit_cause::lost};
 
 }  // namespace
 
@@ -78,19 +86,14 @@ BOOST_AUTO_TEST_CASE(only_the_programs_own_doing_counts) {
     exit_cause cause;
     bool counts_before_ready, counts_after_ready;
   };
-  const std::vector<row> table{{exit_cause::none, false, false},
-                               {exit_cause::finished, true, true},
-                               {exit_cause::crash, true, true},
-                               {exit_cause::boot_timeout, true, true},
-                               {exit_cause::launch_failure, true, true},
-                               {exit_cause::recycled, false, false},
-                               {exit_cause::scaled_down, false, false},
-                               {exit_cause::replaced, false, false},
-                               {exit_cause::stopped, false, false},
-                               {exit_cause::hang, true, true},
-                               {exit_cause::out_of_memory, true, false},
-                               {exit_cause::killed, false, false},
-                               {exit_cause::lost, true, true}};
+  const std::vector<row> table{
+      {exit_cause::none, false, false},          {exit_cause::finished, true, true},
+      {exit_cause::crash, true, true},           {exit_cause::boot_timeout, true, true},
+      {exit_cause::launch_failure, true, true},  {exit_cause::recycled, false, false},
+      {exit_cause::scaled_down, false, false},   {exit_cause::replaced, false, false},
+      {exit_cause::stopped, false, false},       {exit_cause::hang, true, true},
+      {exit_cause::request_timeout, true, true}, {exit_cause::out_of_memory, true, false},
+      {exit_cause::killed, false, false},        {exit_cause::lost, true, true}};
   BOOST_TEST(table.size() == std::size(all_causes));
   for (auto& [cause, before_ready, after_ready] : table)
     for (bool was_ready : {false, true}) {

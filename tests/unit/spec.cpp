@@ -71,6 +71,7 @@ BOOST_AUTO_TEST_CASE(faults_of_commands) {
             {"directory", [](s& x) { x.directory = nul; }},
             {"umask 1000", [](s& x) { x.umask = 01000; }},
             {"hang_timeout is for", [](s& x) { x.hang_timeout = 1s; }},
+            {"request_timeout is for", [](s& x) { x.request_timeout = 1s; }},
             {"listener 'http'", [](s& x) { x.listeners = {"admin"}; }},
             {"without a name", [](s& x) { x.listeners = {""}; }},
             {"given twice", [](s& x) { x.listeners = {"http", "http"}; }},
@@ -100,6 +101,7 @@ BOOST_AUTO_TEST_CASE(faults_of_timing_and_restart) {
                          x.boot_timeout = x.alive_for;
                        }},
                       {"hang_timeout", [](s& x) { x.hang_timeout = -1s; }},
+                      {"request_timeout", [](s& x) { x.request_timeout = -1s; }},
                       {"no signal 0", [](s& x) { x.stop[0].signal = 0; }},
                       {"no signal 65", [](s& x) { x.stop[0].signal = 65; }},
                       {"wait", [](s& x) { x.stop[0].wait = -1ns; }},
@@ -115,6 +117,7 @@ BOOST_AUTO_TEST_CASE(what_is_unusual_is_no_fault) {
   ::supervisor::spec s("web");
   s.stop.clear();
   s.hang_timeout = 30s;
+  s.request_timeout = 1s;
   s.umask = 0;
   s.restart.base = 0s;
   s.restart.jitter = 0;

@@ -47,19 +47,20 @@ class exit_status {
 
 /// Why a process is gone: what the supervisor knows beyond the status.
 enum class exit_cause : std::uint8_t {
-  none,            ///< it lives
-  finished,        ///< it left by itself with exit 0
-  crash,           ///< it left by itself otherwise: a code, or a signal of its own doing
-  boot_timeout,    ///< not ready within the boot deadline
-  launch_failure,  ///< it never ran: see launch_error
-  recycled,        ///< ended to be replaced by a fresh one (prefork restart SLOT)
-  scaled_down,     ///< the pool shrank
-  replaced,        ///< a rollout put a new generation in its place
-  stopped,         ///< its pool was stopped
-  hang,            ///< it did not answer, and was ended
-  out_of_memory,   ///< the kernel ended it for memory
-  killed,          ///< a stranger's signal (TERM, KILL and the like that we did not send)
-  lost,            ///< status unknown
+  none,             ///< it lives
+  finished,         ///< it left by itself with exit 0
+  crash,            ///< it left by itself otherwise: a code, or a signal of its own doing
+  boot_timeout,     ///< not ready within the boot deadline
+  launch_failure,   ///< it never ran: see launch_error
+  recycled,         ///< ended to be replaced by a fresh one (prefork restart SLOT)
+  scaled_down,      ///< the pool shrank
+  replaced,         ///< a rollout put a new generation in its place
+  stopped,          ///< its pool was stopped
+  hang,             ///< it did not answer, and was ended
+  request_timeout,  ///< one of its requests did not end, and it was ended
+  out_of_memory,    ///< the kernel ended it for memory
+  killed,           ///< a stranger's signal (TERM, KILL and the like that we did not send)
+  lost,             ///< status unknown
 };
 std::string_view to_string(exit_cause) noexcept;
 std::optional<exit_cause> parse_exit_cause(std::string_view) noexcept;
@@ -84,6 +85,8 @@ struct exit_report {
   duration system_time{};  ///< CPU seconds in the kernel
   std::int64_t max_rss_kib = 0;
   std::string last_output;  ///< the last lines it wrote, at most 4 KiB
+  std::string last_work;  ///< of a function worker: "GET /crash, 1.2 s in"; the request it died in
+  std::string failure;    ///< of a function worker: what the exception said that ended it
 };
 
 }  // namespace supervisor

@@ -48,10 +48,12 @@ enum class event_kind : std::uint8_t {
   worker_started,   ///< it exists [pid]
   worker_ready,
   worker_status,     ///< STATUS= of sd_notify [text]
-  worker_stopping,   ///< its stop ladder begins [exit_cause, number: signal, deadline]
+  worker_stopping,   ///< its stop ladder begins [exit_cause, number: signal, deadline; text: the
+                     ///< request in which it hangs]
   worker_escalated,  ///< the ladder's next step [count: step, number: signal, deadline]
   worker_exited,     ///< [exit: status, exit_cause, count: failures in a row, deadline: next start
-                     ///< or never, launch: set when it never ran]
+                     ///< or never, launch: set when it never ran; text: the request it died in,
+                     ///< or what the exception said that ended it]
   worker_reported,   ///< it is reaped [report]
   mold_started,      ///< [pid, generation]
   mold_exited,       ///< [exit, exit_cause: stopped = by us, hang; generation, text]

@@ -31,14 +31,15 @@ struct scoreboard {
   unsigned connections = 0;  ///< accepted and not yet destroyed
   request oldest;            ///< where in_flight > 0: the one that has lasted longest ...
   request latest;            ///< ... and the one begun last, which may be the same
+  std::string failure;       ///< what the exception said that ended it, cut at 119 bytes
 
   friend bool operator==(const scoreboard&, const scoreboard&) = default;
 };
 
 /// "starting", "idle", "busy", "draining", "leaving".
 std::string_view describe_phase(const scoreboard&) noexcept;
-/// What it was doing, from its last sample: "in GET /crash, 1.2 s in, 3 more in flight"; empty
-/// where nothing was in flight.
-std::string describe_work(const scoreboard&);
+/// One of the requests in flight: "GET /crash, 1.2 s in; 3 more in flight". Empty where there is
+/// none.
+std::string describe_work(const scoreboard&, const scoreboard::request&);
 
 }  // namespace supervisor

@@ -80,6 +80,7 @@ struct spec {
       std::chrono::seconds(60);     ///< not ready by then: ended, cause boot_timeout
   std::vector<stop_step> stop{{}};  ///< the ladder; after its last step comes KILL
   duration hang_timeout{};          ///< zero: never asked; else see doc/workers.md
+  duration request_timeout{};       ///< a worker::request may last so long; zero: for ever
   restart_policy restart;
 
   bool is_function() const noexcept { return !function.empty(); }

@@ -11,6 +11,7 @@
 
 #include "supervisor/exit_report.hpp"
 #include "supervisor/listener.hpp"
+#include "supervisor/scoreboard.hpp"
 #include "supervisor/signals.hpp"
 #include "supervisor/spec.hpp"
 #include "supervisor/time.hpp"
@@ -34,6 +35,7 @@ struct slot_status {
   duration uptime{};
   std::string last_exit;  ///< "exit 70 (crash)"; empty where there was none
   bool ready = false;
+  std::optional<scoreboard> work;  ///< of a function worker that lives
 };
 
 struct pool_status {
@@ -148,18 +150,49 @@ class supervisor {
 /// A policy decides; what it returns is the exit code.
 using policy = std::function<boost::asio::awaitable<int>(supervisor&)>;
 
-/// A worker as a coroutine of the user's program; it runs in processes of its own.
+/// A worker as a coroutine of the user's program; it runs in processes of its own. What the
+/// coroutine returns is the exit code, 0 where it returns nothing; an exception that leaves it or
+/// after_clone is exit 70, and its words are in the exit report.
+///
+///   worker_function("web", serve).preload(load_tables).after_clone(reopen).before_exit(flush)
 struct worker_function {
-  worker_function(std::string name, std::function<boost::asio::awaitable<void>(worker&)> serve)
-      : name(std::move(name)), serve(std::move(serve)) {}
-  /// `preload` runs once in the mold, before any worker is forked: what it loads is shared.
-  worker_function(std::string name, std::function<void()> preload,
-                  std::function<boost::asio::awaitable<void>(worker&)> serve)
-      : name(std::move(name)), preload(std::move(preload)), serve(std::move(serve)) {}
+  using coroutine = std::function<boost::asio::awaitable<int>(worker&)>;
+  using coroutine_of_nothing = std::function<boost::asio::awaitable<void>(worker&)>;
+  using hook = std::function<void(worker&)>;
+
+  worker_function(std::string n, coroutine f) : name(std::move(n)), serve(std::move(f)) {}
+  worker_function(std::string n, coroutine_of_nothing f);
+  template <typename Coroutine>
+  worker_function(std::string n, std::function<void()> preload_first, Coroutine f)
+      : worker_function(std::move(n), std::move(f)) {
+    on_preload = std::move(preload_first);
+  }
+
+  /// Runs once in the mold, before any worker is forked: what it loads is shared. It may start no
+  /// thread: the mold then refuses.
+  worker_function& preload(std::function<void()> f) & {
+    on_preload = std::move(f);
+    return *this;
+  }
+  worker_function&& preload(std::function<void()> f) && { return std::move(preload(std::move(f))); }
+  /// Runs first in each worker, before its coroutine: reseeds, reopens, starts threads.
+  worker_function& after_clone(hook f) & {
+    on_clone = std::move(f);
+    return *this;
+  }
+  worker_function&& after_clone(hook f) && { return std::move(after_clone(std::move(f))); }
+  /// Runs last in each worker, when all it spawned has ended; an exception is told, and changes
+  /// nothing. A worker that is killed does not come to it.
+  worker_function& before_exit(hook f) & {
+    on_exit = std::move(f);
+    return *this;
+  }
+  worker_function&& before_exit(hook f) && { return std::move(before_exit(std::move(f))); }
 
   std::string name;
-  std::function<void()> preload;
-  std::function<boost::asio::awaitable<void>(worker&)> serve;
+  coroutine serve;
+  std::function<void()> on_preload;
+  hook on_clone, on_exit;
 };
 
 }  // namespace supervisor

@@ -125,6 +125,8 @@ void add_report(object& o, std::string& out, const exit_report& report) {
   o.seconds("system_s", report.system_time);
   o.number("max_rss_kib", report.max_rss_kib);
   o.text("last_output", report.last_output);
+  o.text("last_work", report.last_work);
+  o.text("failure", report.failure);
 }
 
 void add_details(object& o, std::string& out, const event& e) {

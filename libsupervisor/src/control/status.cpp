@@ -18,6 +18,17 @@ std::int64_t seconds(duration d) {
   return std::chrono::duration_cast<std::chrono::seconds>(d).count();
 }
 
+json::object to_json(const scoreboard& work) {
+  json::object row;
+  row["phase"] = describe_phase(work);
+  row["requests"] = work.requests;
+  row["in_flight"] = work.in_flight;
+  row["connections"] = work.connections;
+  row["busy_s"] = std::chrono::duration<double>(work.oldest.age).count();
+  row["activity"] = printable(work.oldest.what);
+  return row;
+}
+
 template <typename T>
 json::array array_of(const std::vector<T>& all) {
   json::array rows;
@@ -37,6 +48,10 @@ json::object to_json(const slot_status& slot) {
   row["restarts"] = slot.restarts;
   row["uptime_s"] = seconds(slot.uptime);
   row["last_exit"] = slot.last_exit;
+  if (slot.work)
+    row["work"] = to_json(*slot.work);
+  else
+    row["work"] = nullptr;
   row["detail"] = printable(slot.detail);  // JSON is UTF-8; a worker says what it likes
   return row;
 }

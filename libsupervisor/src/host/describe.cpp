@@ -67,6 +67,7 @@ std::string exited(const event& e, time_point now) {
     text = "exited: " + e.exit.str();
   else
     text = fmt::format("exited: {}, {}", e.exit.str(), words(e.why));
+  if (!e.text.empty()) text += "; " + e.text;
   return text + next_start(e, now);
 }
 
@@ -160,7 +161,8 @@ std::string of_worker(const event& e, time_point now) {
     case event_kind::worker_status:
       return "says: " + e.text;
     case event_kind::worker_stopping:
-      return fmt::format("told to leave, {}: sent {}{}", words(e.why), sent(), next_step(e, now));
+      return fmt::format("told to leave, {}{}: sent {}{}", words(e.why),
+                         e.text.empty() ? "" : " in " + e.text, sent(), next_step(e, now));
     case event_kind::worker_escalated:
       return fmt::format("has not left: sent {}{}", sent(), next_step(e, now));
     case event_kind::worker_exited:

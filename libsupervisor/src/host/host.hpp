@@ -11,6 +11,7 @@
 
 #include "supervisor/exit_report.hpp"
 #include "supervisor/listener.hpp"
+#include "supervisor/scoreboard.hpp"
 #include "supervisor/signals.hpp"
 #include "supervisor/spec.hpp"
 #include "supervisor/time.hpp"
@@ -45,6 +46,7 @@ struct child_view {
   bool ready = false;                  ///< READY=1 came
   bool stopping = false;               ///< STOPPING=1 came: it leaves by itself
   bool hung = false;                   ///< it was asked for a sign of life and gave none
+  bool overdue = false;                ///< a request of its outlasts the spec's request timeout
   std::string status;                  ///< STATUS=
   std::optional<launch_error> failed;  ///< it never ran, and never will
   std::optional<exit_status> exited;   ///< it is dead; perhaps not yet reaped
@@ -99,6 +101,8 @@ class host {
   /// Valid until forget().
   virtual const child_view& look(child_id) const = 0;
   virtual void watch(child_id, observer) = 0;
+  /// What a function worker shows of itself: now, or at its end. Nothing of a command.
+  virtual std::optional<scoreboard> sample(child_id) const = 0;
   /// Sends a signal by pidfd; to a child that is over or not there yet: ESRCH.
   virtual boost::system::error_code signal(child_id, int number) = 0;
   /// Asks a ready worker to accept until the queue is empty: a connection whose wakeup went to a

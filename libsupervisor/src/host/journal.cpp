@@ -18,6 +18,7 @@ severity severity_of_exit(exit_cause why) {
     case exit_cause::crash:
     case exit_cause::boot_timeout:
     case exit_cause::hang:
+    case exit_cause::request_timeout:
     case exit_cause::out_of_memory:
     case exit_cause::killed:
     case exit_cause::lost:

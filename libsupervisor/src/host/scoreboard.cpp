@@ -20,12 +20,11 @@ std::string_view describe_phase(const scoreboard& board) noexcept {
   return "leaving";
 }
 
-std::string describe_work(const scoreboard& board) {
+std::string describe_work(const scoreboard& board, const scoreboard::request& one) {
   if (board.in_flight == 0) return {};
-  auto& what = board.latest.what;
   auto text =
-      fmt::format("in {}, {} in", what.empty() ? "a request" : what, describe(board.latest.age));
-  if (board.in_flight > 1) text += fmt::format(", {} more in flight", board.in_flight - 1);
+      fmt::format("{}, {} in", one.what.empty() ? "a request" : one.what, describe(one.age));
+  if (board.in_flight > 1) text += fmt::format("; {} more in flight", board.in_flight - 1);
   return text;
 }
 

@@ -99,6 +99,9 @@ fault find_in_timing(const spec& s) {
   if (s.hang_timeout < duration{}) return "hang_timeout is negative";
   if (s.hang_timeout > duration{} && !s.is_function())
     return "hang_timeout is for function workers: a program cannot be asked for a sign of life";
+  if (s.request_timeout < duration{}) return "request_timeout is negative";
+  if (s.request_timeout > duration{} && !s.is_function())
+    return "request_timeout is for function workers: a program does not tell of its requests";
   for (auto& step : s.stop) {
     if (step.signal < 1 || step.signal > SIGRTMAX)
       return fmt::format("stop ladder: there is no signal {}", step.signal);

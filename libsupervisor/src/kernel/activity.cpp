@@ -23,6 +23,7 @@ void activity::clear() noexcept {
   connections = 0;
   phase = 0;
   share = none;
+  failure.write({});
 }
 
 }  // namespace supervisor::kernel

@@ -48,6 +48,7 @@ struct alignas(4096) activity {
   std::atomic<std::int64_t> oldest_since, latest_since;
 
   note texts[notes];
+  note failure;  ///< what the exception said that ended the worker
 
   void clear() noexcept;  ///< for a new worker
 };

@@ -9,14 +9,16 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 
-std::string read_note(const activity& cell, std::uint32_t number) {
-  if (number >= activity::notes) return {};
+std::string read_note(const activity::note& note) {
   std::uint64_t copy[15];
-  for (std::size_t i = 0; i < std::size(copy); ++i)
-    copy[i] = cell.texts[number].words[i].load(relaxed);
+  for (std::size_t i = 0; i < std::size(copy); ++i) copy[i] = note.words[i].load(relaxed);
   auto* bytes = reinterpret_cast<const char*>(copy);
   const auto length = static_cast<unsigned char>(bytes[0]);
   return {bytes + 1, std::min<std::size_t>(length, activity::note::most)};
+}
+
+std::string read_note(const activity& cell, std::uint32_t number) {
+  return number < activity::notes ? read_note(cell.texts[number]) : std::string();
 }
 
 duration age(std::int64_t since, time_point now) {
@@ -28,6 +30,7 @@ duration age(std::int64_t since, time_point now) {
 
 scoreboard read(const activity& cell, time_point now) {
   scoreboard seen;
+  seen.failure = read_note(cell.failure);
   for (int attempt = 0; attempt < 100; ++attempt) {
     const auto changes = cell.changes.load(std::memory_order_acquire);
     seen.now = static_cast<scoreboard::phase>(cell.phase.load(relaxed));

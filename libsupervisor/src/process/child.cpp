@@ -8,6 +8,7 @@
 
 #include "kernel/channel.hpp"
 #include "kernel/descriptors.hpp"
+#include "kernel/scoreboard.hpp"
 
 namespace supervisor {
 
@@ -202,8 +203,14 @@ void child::on_notification(const notification& said) {
   if (news && !view_.failed) tell();
 }
 
+std::optional<scoreboard> child::sample() const {
+  if (last_seen_ || !cell_ || !process_) return last_seen_;
+  return kernel::read(cells_->at(*cell_), steady_now());
+}
+
 void child::on_died(exit_status status) {
   died_at_ = steady_now();
+  last_seen_ = sample();
   if (cell_) cells_->at(*cell_).share = kernel::activity::none;
   if (notify_) notify_->drain();  // what it said last comes before its end
   if (sampling_) services_.timers.cancel(std::exchange(sampling_, 0));
@@ -255,6 +262,11 @@ void child::report(const kernel::obituary& last) {
   made->system_time = seconds(last.usage.ru_stime);
   made->max_rss_kib = last.usage.ru_maxrss;
   made->last_output = last_output_.take();
+  if (last_seen_) {
+    auto& board = *last_seen_;
+    made->last_work = describe_work(board, view_.overdue ? board.oldest : board.latest);
+    made->failure = board.failure;
+  }
   out_.reset();
   err_.reset();
   reported_ = true;

@@ -35,6 +35,7 @@ class child : public std::enable_shared_from_this<child> {
   boost::system::error_code signal(int number);
   void poke() noexcept;
   bool reported() const noexcept { return reported_; }
+  std::optional<scoreboard> sample() const;
 
  private:
   struct outputs {
@@ -55,10 +56,10 @@ class child : public std::enable_shared_from_this<child> {
   void on_reaped(const kernel::obituary&);
   void report(const kernel::obituary&);
 
-  // Hang watch.
+  // Watch over what is in flight.
   void begin_sampling();
-  void sample();
-  void sample_later();
+  void look_at_work();
+  void look_later(const scoreboard&);
   bool anything_in_flight() noexcept;
 
   process_services& services_;
@@ -87,6 +88,7 @@ class child : public std::enable_shared_from_this<child> {
   kernel::unique_fd theirs_[3];  ///< its channel, out and err, until it has them
   timer_id sampling_ = 0;
   time_point asked_ = never;  ///< when the last sign of life was asked for that has not come
+  std::optional<scoreboard> last_seen_;  ///< at its end
 };
 
 }  // namespace supervisor

@@ -1,39 +1,48 @@
-// The part of a child that asks whether it is alive: see kernel/activity.hpp for how an idle worker
-// costs nothing.
+// The part of a child that looks whether its requests end: see kernel/activity.hpp for how an idle
+// worker costs nothing.
 #include "kernel/channel.hpp"
+#include "kernel/scoreboard.hpp"
 #include "process/child.hpp"
 
 namespace supervisor {
 
 void child::begin_sampling() {
-  if (what_->hang_timeout == duration{} || !cell_ || sampling_ || view_.hung) return;
-  sample_later();
+  bool wanted = what_->hang_timeout > duration{} || what_->request_timeout > duration{};
+  if (!wanted || !cell_ || sampling_ || view_.hung || view_.overdue) return;
+  look_later(*sample());
 }
 
-void child::sample_later() {
-  sampling_ =
-      services_.timers.call_at(steady_now() + what_->hang_timeout / 2, [self = weak_from_this()] {
-        auto alive = self.lock();
-        if (!alive) return;
-        alive->sampling_ = 0;
-        alive->sample();
-      });
+void child::look_later(const scoreboard& seen) {
+  auto now = steady_now();
+  auto next = never;
+  if (what_->hang_timeout > duration{}) next = now + what_->hang_timeout / 2;
+  if (what_->request_timeout > duration{})
+    next = std::min(next, later(now, what_->request_timeout - seen.oldest.age));
+  sampling_ = services_.timers.call_at(next, [self = weak_from_this()] {
+    auto alive = self.lock();
+    if (!alive) return;
+    alive->sampling_ = 0;
+    alive->look_at_work();
+  });
 }
 
-void child::sample() {
+void child::look_at_work() {
   if (view_.over() || !notify_) return;
   auto now = steady_now();
-  if (asked_ != never && now - asked_ >= what_->hang_timeout) {
-    view_.hung = true;
-    return tell();
-  }
+  auto seen = *sample();
+  auto longest = what_->request_timeout;
+  view_.overdue = longest > duration{} && seen.in_flight > 0 && seen.oldest.age >= longest;
+  view_.hung = asked_ != never && now - asked_ >= what_->hang_timeout;
+  if (view_.overdue || view_.hung) return tell();
   if (asked_ == never) {
     if (!anything_in_flight()) return;
-    // A channel that is full is a worker that does not read: no less a question unanswered.
-    notify_->send(kernel::word::ping);
-    asked_ = now;
+    if (what_->hang_timeout > duration{}) {
+      // A channel that is full is a worker that does not read: no less a question unanswered.
+      notify_->send(kernel::word::ping);
+      asked_ = now;
+    }
   }
-  sample_later();
+  look_later(seen);
 }
 
 bool child::anything_in_flight() noexcept {

@@ -56,6 +56,10 @@ class kernel_host final : public host {
     if (auto it = children_.find(id); it != children_.end())
       it->second.process->watch(std::move(changed));
   }
+  std::optional<scoreboard> sample(child_id id) const override {
+    auto it = children_.find(id);
+    return it == children_.end() ? std::nullopt : it->second.process->sample();
+  }
   boost::system::error_code signal(child_id id, int number) override;
   void poke(child_id id) noexcept override {
     if (auto it = children_.find(id); it != children_.end()) it->second.process->poke();

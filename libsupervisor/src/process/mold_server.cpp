@@ -131,7 +131,7 @@ const worker_function& find_function(std::span<const worker_function> functions,
 
 void run_preload(const worker_function& function) {
   try {
-    if (function.preload) function.preload();
+    if (function.on_preload) function.on_preload();
   } catch (const std::exception& e) {
     throw refusal{"preload", e.what()};
   } catch (...) {

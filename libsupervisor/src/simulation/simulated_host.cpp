@@ -163,6 +163,8 @@ void simulated_host::impl::start(child_id id) {
       change(id, &child_view::ready);
     });
   if (c.plan.hangs_after) in(*c.plan.hangs_after, [this, id] { change(id, &child_view::hung); });
+  if (c.plan.overdue_after)
+    in(*c.plan.overdue_after, [this, id] { change(id, &child_view::overdue); });
   if (c.plan.exits_after)
     in(*c.plan.exits_after,
        [this, id, how = c.plan.exit_with, memory = c.plan.out_of_memory] { die(id, how, memory); });
@@ -363,6 +365,11 @@ void simulated_host::watch(child_id id, observer changed) {
   auto& c = impl_->children.at(id);
   c.changed = std::move(changed);
   c.forgotten = false;
+}
+
+std::optional<scoreboard> simulated_host::sample(child_id id) const {
+  auto it = impl_->children.find(id);
+  return it == impl_->children.end() ? std::nullopt : it->second.plan.work;
 }
 
 boost::system::error_code simulated_host::signal(child_id id, int number) {

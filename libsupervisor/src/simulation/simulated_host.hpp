@@ -24,9 +24,11 @@ struct script {
   bool out_of_memory = false;  ///< that exit is the kernel's doing
   /// From a stop signal (TERM, INT, QUIT), which it answers with STOPPING=1, to exit 0.
   duration drain_takes{};
-  bool ignores_stop = false;            ///< only KILL and the signals that dump core end it
-  std::optional<duration> hangs_after;  ///< the host says so, and stop signals are not answered
-  duration reap_takes{};                ///< from death to the report
+  bool ignores_stop = false;              ///< only KILL and the signals that dump core end it
+  std::optional<duration> hangs_after;    ///< the host says so, and stop signals are not answered
+  std::optional<duration> overdue_after;  ///< the host says that a request does not end
+  std::optional<scoreboard> work;         ///< what it shows of itself
+  duration reap_takes{};                  ///< from death to the report
 };
 
 /// Scripts for programs (generations).
@@ -92,6 +94,7 @@ class simulated_host final : public host {
   child_id find(const child_key&) const override;
   const child_view& look(child_id) const override;
   void watch(child_id, observer) override;
+  std::optional<scoreboard> sample(child_id) const override;
   boost::system::error_code signal(child_id, int) override;
   void poke(child_id) noexcept override;
   void forget(child_id) override;

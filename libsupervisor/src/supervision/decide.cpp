@@ -168,7 +168,8 @@ time_point ready_unasked(const spec& what, const slot_state& s) noexcept {
 
 stop_order ladder_step(const spec& what, exit_cause why, unsigned step, bool quick,
                        time_point now) {
-  auto& ladder = why == exit_cause::hang ? hang_ladder : what.stop;
+  bool stuck = why == exit_cause::hang || why == exit_cause::request_timeout;
+  auto& ladder = stuck ? hang_ladder : what.stop;
   if (step >= ladder.size()) return {SIGKILL, never};
   auto wait = quick ? std::min(ladder[step].wait, quick_step) : ladder[step].wait;
   return {ladder[step].signal, later(now, wait)};

@@ -1,6 +1,7 @@
 // The decisions of a pool and its slots: pure functions from state to a small value.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <set>
 #include <vector>
@@ -49,6 +50,8 @@ bool starts_again(const pool_state&, const slot_state&, unsigned failures) noexc
 
 // What people see.
 
-pool_status describe_pool(const pool_state&, time_point now);
+/// `sample` asks for what a child shows of itself, by the host's id of it.
+using sampler = std::function<std::optional<scoreboard>(std::uint64_t child)>;
+pool_status describe_pool(const pool_state&, time_point now, const sampler& sample);
 
 }  // namespace supervisor

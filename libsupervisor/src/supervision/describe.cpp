@@ -63,7 +63,7 @@ slot_status describe_slot(const slot_state& s, time_point now) {
 
 }  // namespace
 
-pool_status describe_pool(const pool_state& p, time_point now) {
+pool_status describe_pool(const pool_state& p, time_point now, const sampler& sample) {
   pool_status status;
   status.name = p.name;
   status.target = p.target;
@@ -71,7 +71,10 @@ pool_status describe_pool(const pool_state& p, time_point now) {
   status.generation = p.generation;
   status.rolling = p.rolling;
   status.drained = p.drained;
-  for (auto& s : p.slots) status.slots.push_back(describe_slot(s, now));
+  for (auto& s : p.slots) {
+    status.slots.push_back(describe_slot(s, now));
+    if (s.pid) status.slots.back().work = sample(s.child);
+  }
   return status;
 }
 

@@ -13,7 +13,9 @@ const std::string& pool::name() const { return keeper_->name(); }
 unsigned pool::size() const { return keeper_->state().target; }
 unsigned pool::ready() const { return count_ready(keeper_->state()); }
 pool_status pool::status() const {
-  return describe_pool(keeper_->state(), keeper_->outside().now());
+  auto& outside = keeper_->outside();
+  auto sample = [&outside](child_id child) { return outside.sample(child); };
+  return describe_pool(keeper_->state(), outside.now(), sample);
 }
 
 asio::awaitable<outcome> pool::resize(unsigned count) { return keeper_->resize(count); }

@@ -90,6 +90,8 @@ asio::awaitable<void> slot::serve() {
       begin_stop(me_.retiring);
     } else if (seen()->hung) {
       begin_stop(exit_cause::hang);
+    } else if (seen()->overdue) {
+      begin_stop(exit_cause::request_timeout);
     } else if (seen()->status != me_.status) {
       auto e = about_me(event_kind::worker_status);
       e.text = seen()->status;
@@ -137,6 +139,7 @@ void slot::take_stop_step(event_kind kind, exit_cause why, unsigned step) {
   e.count = step;
   e.number = order.signal;
   e.deadline = order.deadline;
+  if (why == exit_cause::hang || why == exit_cause::request_timeout) e.text = work(why);
   pool_.transition(std::move(e));
   auto error = pool_.outside().signal(child_, order.signal);
   // ESRCH: it is dying; its death is on the way here.
@@ -175,11 +178,25 @@ void slot::record_exit(const child_view* view) {
   e.count = decision.failures;
   if (view && view->exited) e.exit = *view->exited;
   if (view) e.launch = view->failed;
+  e.text = last_words(facts.cause);
   if (starts_again(pool_.state(), me_, decision.failures)) e.deadline = later(now, decision.delay);
 
   auto over = std::exchange(child_, 0);
   pool_.transition(std::move(e));
   if (over) outside.forget(over);
+}
+
+std::string slot::work(exit_cause why) const {
+  auto board = child_ ? pool_.outside().sample(child_) : std::nullopt;
+  if (!board) return {};
+  return describe_work(*board, why == exit_cause::request_timeout ? board->oldest : board->latest);
+}
+
+std::string slot::last_words(exit_cause why) const {
+  auto board = child_ ? pool_.outside().sample(child_) : std::nullopt;
+  if (board && !board->failure.empty()) return board->failure;
+  auto request = work(why);
+  return request.empty() ? request : "died in " + request;
 }
 
 event slot::about_me(event_kind kind) const {

@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <memory>
+#include <string>
 
 #include "host/host.hpp"
 #include "supervision/state.hpp"
@@ -40,6 +41,10 @@ class slot : public std::enable_shared_from_this<slot> {
   /// Acts on the death of the child, if it is dead.
   bool buried();
   void record_exit(const child_view* seen);
+
+  /// What its worker does, or did last: the request that tells why it ends.
+  std::string work(exit_cause why) const;
+  std::string last_words(exit_cause why) const;
 
   bool retires() const noexcept { return me_.retiring != exit_cause::none; }
   const child_view* seen() const;

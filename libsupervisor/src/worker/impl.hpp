@@ -47,6 +47,9 @@ struct worker::impl {
   void drain();
   /// Drains, and cancels what is in flight.
   void leave_now();
+  /// Tells the exception that is being handled, of `who`, and cancels what is in flight; returns
+  /// the exit code for it.
+  int fail(const char* who);
   /// Sends a word to the supervisor; what the socket does not take waits until it does.
   void say(std::string_view word);
   void send_unsent();

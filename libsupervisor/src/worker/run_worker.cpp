@@ -21,14 +21,18 @@ namespace {
 
 constexpr int software_error = 70;  // EX_SOFTWARE
 
-void complain(const char* who, const std::exception_ptr& error) {
+std::string words_of(const std::exception_ptr& error) {
   try {
     std::rethrow_exception(error);
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "%s: %s\n", who, e.what());
+    return e.what();
   } catch (...) {
-    std::fprintf(stderr, "%s: an exception that is no std::exception\n", who);
+    return "an exception that is no std::exception";
   }
+}
+
+void complain(const char* who, const std::exception_ptr& error) {
+  std::fprintf(stderr, "%s: %s\n", who, words_of(error).c_str());
 }
 
 /// This worker's; one of its own where the supervisor shares none. Connections may outlive all
@@ -129,27 +133,50 @@ void worker::impl::catch_signals() {
   handlers.push_back(dispatcher.on(SIGQUIT, on_quit));
 }
 
+int worker::impl::fail(const char* who) {
+  auto error = std::current_exception();
+  complain(who, error);
+  activity.failure.write(words_of(error));
+  leave_now();
+  return software_error;
+}
+
 namespace {
 
 asio::awaitable<void> serve(worker& self, worker::impl& own, const worker_function& function,
                             int& code) {
   try {
-    co_await function.serve(self);
+    code = co_await function.serve(self);
   } catch (...) {
-    if (!own.leaving_now) {
-      complain("worker function", std::current_exception());
-      code = software_error;
-      own.leave_now();
-    }
+    if (!own.leaving_now) code = own.fail("worker function");
   }
   own.drain();
 }
 
 asio::awaitable<void> live(worker& self, worker::impl& own, const worker_function& function,
                            int& code) {
-  own.tasks.spawn(serve(self, own, function, code));
+  bool born = true;
+  try {
+    if (function.on_clone) function.on_clone(self);
+  } catch (...) {
+    code = own.fail("after_clone");
+    born = false;
+  }
+  if (born) own.tasks.spawn(serve(self, own, function, code));
   co_await own.tasks.join();
+  own.enter(scoreboard::phase::leaving);
+  try {
+    if (function.on_exit) function.on_exit(self);
+  } catch (...) {
+    complain("before_exit", std::current_exception());
+  }
   co_await own.dispatcher.close();
+}
+
+asio::awaitable<int> exit_with_zero(const worker_function::coroutine_of_nothing& serve,
+                                    worker& self) {
+  co_await serve(self);
+  co_return 0;
 }
 
 void run_loop(asio::io_context& context) {
@@ -164,6 +191,11 @@ void run_loop(asio::io_context& context) {
 }
 
 }  // namespace
+
+worker_function::worker_function(std::string n, coroutine_of_nothing f)
+    : name(std::move(n)), serve([f = std::move(f)](worker& self) {
+        return exit_with_zero(f, self);  // which lives as long as the process
+      }) {}
 
 int run_worker(worker_boot boot, const worker_function& function) {
   int code = 0;

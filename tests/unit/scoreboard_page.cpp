@@ -114,13 +114,13 @@ BOOST_AUTO_TEST_CASE(in_words) {
   } const table[] = {
       {scoreboard(), "starting", ""},
       {with(0, "", 0s), "idle", ""},
-      {with(1, "GET /crash", 1200ms), "busy", "in GET /crash, 1.2 s in"},
-      {with(1, "", 40ms), "busy", "in a request, 40 ms in"},
-      {with(4, "GET /a\nb", 1s), "busy", "in GET /a\nb, 1 s in, 3 more in flight"},
+      {with(1, "GET /crash", 1200ms), "busy", "GET /crash, 1.2 s in"},
+      {with(1, "", 40ms), "busy", "a request, 40 ms in"},
+      {with(4, "GET /a\nb", 1s), "busy", "GET /a\nb, 1 s in; 3 more in flight"},
   };
   for (auto& row : table) {
     BOOST_TEST(describe_phase(row.board) == row.phase);
-    BOOST_TEST(describe_work(row.board) == row.work);
+    BOOST_TEST(describe_work(row.board, row.board.latest) == row.work);
   }
 }
 
