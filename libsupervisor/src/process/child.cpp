@@ -25,15 +25,13 @@ bool asks_to_leave(int number) {
 
 }  // namespace
 
-child::child(process_services& services, kernel::memory_events& memory, child_id id,
-             launch_request request, std::shared_ptr<const spec> what, host::observer changed,
-             on_over over)
-    : services_(services),
-      memory_(memory),
-      request_(std::move(request)),
-      what_(std::move(what)),
-      changed_(std::move(changed)),
-      on_over_(std::move(over)) {
+child::child(process_services& services, kernel::memory_events& memory,
+             std::shared_ptr<const spec> what, on_over over)
+    : services_(services), memory_(memory), what_(std::move(what)), on_over_(std::move(over)) {}
+
+void child::become(child_id id, const launch_request& request, host::observer changed) {
+  request_ = request;
+  changed_ = std::move(changed);
   view_.id = id;
   view_.key = request_.key;
 }
@@ -61,6 +59,8 @@ void child::start_command(const listener_list& listeners) {
     read(err_, std::move(err.ours), true);
     auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
     view_.failed = std::move(failed);
+    if (out_) theirs_[1] = std::move(out.theirs);
+    if (err_) theirs_[2] = std::move(err.theirs);
     begin(std::move(process));
   } catch (const launch_failure& failure) {
     fail(failure.error);
@@ -72,18 +72,10 @@ void child::start_command(const listener_list& listeners) {
 void child::start_function(std::shared_ptr<mold_program> mold) {
   mold_ = std::move(mold);
   try {
-    auto [out, err] = open_outputs();
-    auto channel = kernel::make_channel();
+    if (!notify_) prepare();
     cells_ = mold_->cells();
     cell_ = cells_->take();
     if (!cell_) return fail({"mold", ENOSPC, "too many workers of one program"});
-    notify_.emplace(services_.executor, std::move(channel.ours),
-                    [this](auto& said) { on_notification(said); });
-    read(out_, std::move(out.ours), false);
-    read(err_, std::move(err.ours), true);
-    theirs_[0] = std::move(channel.theirs);
-    theirs_[1] = std::move(out.theirs);
-    theirs_[2] = std::move(err.theirs);
     mold_order order;
     order.slot = request_.slot;
     order.channel = theirs_[0].get();
@@ -98,6 +90,22 @@ void child::start_function(std::shared_ptr<mold_program> mold) {
   } catch (const boost::system::system_error& e) {
     fail({"mold", e.code().value(), what_->function});
   }
+}
+
+void child::prepare() {
+  auto [out, err] = open_outputs();
+  auto channel = kernel::make_channel();
+  notify_.emplace(services_.executor, std::move(channel.ours),
+                  [this](auto& said) { on_notification(said); });
+  read(out_, std::move(out.ours), false);
+  read(err_, std::move(err.ours), true);
+  theirs_[0] = std::move(channel.theirs);
+  theirs_[1] = std::move(out.theirs);
+  theirs_[2] = std::move(err.theirs);
+}
+
+bool child::can_wait_prepared(const spec& what) noexcept {
+  return what.out.where != output::to::file && what.err.where != output::to::file;
 }
 
 child::outputs child::open_outputs() { return {open_stdio(what_->out), open_stdio(what_->err)}; }
@@ -115,7 +123,8 @@ void child::read(std::optional<line_reader>& reader, kernel::unique_fd pipe, boo
 }
 
 void child::on_order(pid_t pid, std::optional<launch_error> error) {
-  for (auto& fd : theirs_) fd.reset();  // this also makes room for the pidfd
+  if (!out_) theirs_[1].reset();
+  if (!err_) theirs_[2].reset();
   if (error) {
     // The worker of a mold that died may exist all the same, and count: its cell is not given
     // again.
@@ -142,6 +151,10 @@ void child::begin(held_process process) {
                                                           [self](const kernel::obituary& last) {
                                                             if (auto alive = self.lock())
                                                               alive->on_reaped(last);
+                                                          },
+                                                          [self] {
+                                                            if (auto alive = self.lock())
+                                                              alive->collect();
                                                           }});
   if (!early_.empty()) on_notification(early_);
   tell_later();
@@ -219,7 +232,14 @@ void child::on_died(exit_status status) {
     view_.exited = status;
     tell();
   }
+}
+
+/// Its replacement is under way, and its group is gone: what is left of it.
+void child::collect() {
   notify_.reset();
+  for (auto& fd : theirs_) fd.reset();
+  for (auto* reader : {&out_, &err_})
+    if (*reader && !(*reader)->ended()) (*reader)->read();
   if (output_ended()) return services_.children.bury(process_);
   collecting_ = services_.timers.call_at(died_at_ + output_deadline, [self = weak_from_this()] {
     auto alive = self.lock();

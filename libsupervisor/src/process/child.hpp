@@ -21,10 +21,12 @@ class child : public std::enable_shared_from_this<child> {
   using listener_list = mold_program::listener_list;
   using on_over = std::function<void(child&, std::shared_ptr<const exit_report>)>;
 
-  child(process_services&, kernel::memory_events&, child_id, launch_request,
-        std::shared_ptr<const spec>, host::observer, on_over);
+  child(process_services&, kernel::memory_events&, std::shared_ptr<const spec>, on_over);
 
-  /// One of these, once. A failure is in view(), and told from the loop.
+  /// Makes what a function worker needs from us before one is wanted. Throws.
+  void prepare();
+  void become(child_id, const launch_request&, host::observer);
+  /// One of these, once, after become(). A failure is in view(), and told from the loop.
   void start_command(const listener_list&);
   void start_function(std::shared_ptr<mold_program>);
   void fail(launch_error);
@@ -36,6 +38,9 @@ class child : public std::enable_shared_from_this<child> {
   void poke() noexcept;
   bool reported() const noexcept { return reported_; }
   std::optional<scoreboard> sample() const;
+  /// Whether what prepare() makes is of no age: a log file may be another by the time of the
+  /// launch.
+  static bool can_wait_prepared(const spec&) noexcept;
 
  private:
   struct outputs {
@@ -51,6 +56,7 @@ class child : public std::enable_shared_from_this<child> {
   void on_order(pid_t, std::optional<launch_error>);
   void on_notification(const notification&);
   void on_died(exit_status);
+  void collect();
   bool output_ended() const noexcept;
   void on_output_ended();
   void on_reaped(const kernel::obituary&);
@@ -78,6 +84,9 @@ class child : public std::enable_shared_from_this<child> {
 
   std::optional<line_reader> out_, err_;
   tail last_output_;
+  /// Its ends of channel, out and err, until its death. A dying process closes its descriptors
+  /// first: the last end to go would wake us for nothing, and on the CPU that it needs to die.
+  kernel::unique_fd theirs_[3];
   std::optional<notify_server> notify_;
   notification early_;  ///< what a worker said before its mold told us of it
 
@@ -85,7 +94,6 @@ class child : public std::enable_shared_from_this<child> {
   std::shared_ptr<mold_program> mold_;
   std::shared_ptr<activity_cells> cells_;
   std::optional<std::size_t> cell_;
-  kernel::unique_fd theirs_[3];  ///< its channel, out and err, until it has them
   timer_id sampling_ = 0;
   time_point asked_ = never;  ///< when the last sign of life was asked for that has not come
   std::optional<scoreboard> last_seen_;  ///< at its end

@@ -1,5 +1,6 @@
 #include "process/kernel_host.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/system/system_error.hpp>
@@ -17,6 +18,11 @@ namespace asio = boost::asio;
 namespace supervisor {
 
 namespace {
+
+/// How many children of a program stand ready to be started, and how long after a launch they are
+/// made: not while the launched ones need the CPU.
+constexpr std::size_t most_prepared = 4;
+constexpr auto prepare_after = std::chrono::milliseconds(10);
 
 class kernel_host final : public host {
  public:
@@ -76,6 +82,8 @@ class kernel_host final : public host {
   struct generation {
     std::shared_ptr<const spec> what;
     std::shared_ptr<mold_program> mold;  ///< of functions
+    std::vector<std::shared_ptr<child>> prepared;
+    std::size_t to_prepare = 0;
   };
   struct held {
     std::shared_ptr<child> process;
@@ -83,6 +91,10 @@ class kernel_host final : public host {
   };
 
   std::vector<std::pair<std::string, int>> listeners_of(const spec&) const;
+  std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
+  std::shared_ptr<child> take_child(generation&);
+  void prepare_later(const generation&);
+  void prepare();
   void start(child&, const generation&);
   void on_over(child&, std::shared_ptr<const exit_report>);
   void drop(child_id);
@@ -94,6 +106,7 @@ class kernel_host final : public host {
   std::map<child_id, held> children_;
   std::map<child_key, child_id> keys_;
   child_id last_ = 0;
+  timer_id preparing_ = 0;
   std::function<void(const child_key&, std::shared_ptr<const exit_report>)> report_;
   std::unique_ptr<signal_feed> signals_;
 };
@@ -159,16 +172,55 @@ child_id kernel_host::launch(const launch_request& request, observer changed) {
   auto program = programs_.find({request.key.pool, request.generation});
   bool open = program != programs_.end();
   auto id = ++last_;
-  auto made = std::make_shared<child>(
-      services_, memory_, id, request, open ? program->second.what : nullptr, std::move(changed),
-      [this](child& over, auto report) { on_over(over, std::move(report)); });
+  auto made = open ? take_child(program->second) : make_child(nullptr);
+  made->become(id, request, std::move(changed));
   children_[id].process = made;
   keys_[request.key] = id;
-  if (open)
+  if (open) {
     start(*made, program->second);
-  else
+    prepare_later(program->second);
+  } else {
     made->fail({"program", ENOENT, "generation " + std::to_string(request.generation)});
+  }
   return id;
+}
+
+std::shared_ptr<child> kernel_host::make_child(std::shared_ptr<const spec> what) {
+  return std::make_shared<child>(
+      services_, memory_, std::move(what),
+      [this](child& over, auto report) { on_over(over, std::move(report)); });
+}
+
+/// One whose pipes are there already, if possible: to make them takes as long as to fork a worker.
+std::shared_ptr<child> kernel_host::take_child(generation& program) {
+  if (program.mold && child::can_wait_prepared(*program.what))
+    program.to_prepare = std::min(program.to_prepare + 1, most_prepared);
+  if (program.prepared.empty()) return make_child(program.what);
+  auto made = std::move(program.prepared.back());
+  program.prepared.pop_back();
+  return made;
+}
+
+void kernel_host::prepare_later(const generation& program) {
+  if (preparing_ || program.prepared.size() >= program.to_prepare) return;
+  preparing_ = call_at(now() + prepare_after, [this] {
+    preparing_ = 0;
+    prepare();
+  });
+}
+
+void kernel_host::prepare() {
+  for (auto& [name, program] : programs_) {
+    while (program.prepared.size() < program.to_prepare) {
+      auto made = make_child(program.what);
+      try {
+        made->prepare();
+      } catch (const std::exception&) {
+        return;  // no descriptor left: whoever is launched will say so
+      }
+      program.prepared.push_back(std::move(made));
+    }
+  }
 }
 
 void kernel_host::start(child& made, const generation& program) {

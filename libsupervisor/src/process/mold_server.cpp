@@ -21,6 +21,7 @@
 #include "kernel/clone_parent.hpp"
 #include "kernel/credentials.hpp"
 #include "kernel/limits.hpp"
+#include "kernel/scheduling.hpp"
 #include "kernel/signal_mask.hpp"
 #include "kernel/sockets.hpp"
 #include "kernel/title.hpp"
@@ -181,6 +182,7 @@ bool set_up(mold& self, std::span<const worker_function> functions) {
   run_preload(*self.function);
   refuse_threads();
   settle_signals();
+  kernel::ask_for_short_turns();
   return true;
 }
 
@@ -277,6 +279,14 @@ bool reply_failure(const mold& self, std::uint64_t id, int error, std::string_vi
       self, answer.number(id).text("clone").number(static_cast<std::uint64_t>(error)).text(what));
 }
 
+/// Without allocating: each page of memory written to after a fork is first copied.
+bool reply_forked(const mold& self, std::uint64_t id, pid_t pid) {
+  const std::uint64_t answer[] = {static_cast<std::uint64_t>(kind::forked), id,
+                                  static_cast<std::uint64_t>(pid)};
+  return kernel::send_packet(self.socket.get(),
+                             {reinterpret_cast<const char*>(answer), sizeof answer}) == 0;
+}
+
 bool serve(mold& self, kernel::packet& p, const entry_point& entry) {
   mold_wire::decoder in(p.data);
   if (in.kind() != kind::order) throw std::runtime_error("unknown packet for the mold");
@@ -296,8 +306,7 @@ bool serve(mold& self, kernel::packet& p, const entry_point& entry) {
   const pid_t pid = kernel::clone_sibling();
   if (pid == 0) become_worker(self, std::move(what), entry);
   if (pid < 0) return reply_failure(self, what.id, -pid, "");
-  mold_wire::encoder answer(kind::forked);
-  return reply(self, answer.number(what.id).number(static_cast<std::uint64_t>(pid)));
+  return reply_forked(self, what.id, pid);
 }
 
 void use_null_stdin() {

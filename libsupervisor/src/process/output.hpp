@@ -16,16 +16,17 @@ class line_reader {
   using on_line = std::function<void(std::string_view line, bool partial)>;
   static constexpr std::size_t longest = 16 * 1024;
 
-  /// `ended` is called once, from the loop, when no writer is left.
+  /// `ended` is called once, when no writer is left.
   line_reader(boost::asio::any_io_executor, kernel::unique_fd, on_line,
               std::function<void()> ended);
 
   bool ended() const noexcept { return !pipe_; }
+  /// Takes what is there, as much as in one turn of the loop, without waiting for that.
+  void read();
   /// The deadline has passed: takes what is there, and ends.
   void cut_off();
 
  private:
-  void read();
   bool read_some();  ///< false: nothing more for now, or the end
   void take(std::string_view);
   void end();

@@ -84,13 +84,13 @@ bool reaper::holds(pid_t pid) const noexcept {
 }
 
 void reaper::look() {
-  for (auto ids = kernel::take_pidfds(set_.get()); !ids.empty();
-       ids = kernel::take_pidfds(set_.get()))
-    for (auto id : ids) {
-      check(id);
-      // Readable is not yet reapable, while a tracer holds it and sometimes for a moment without.
-      look_later(id);
-    }
+  // What does not fit stays readable, and brings us back here.
+  for (auto id : kernel::take_pidfds(set_.get())) {
+    check(id);
+    // Readable is not yet reapable, while a tracer holds it and sometimes for a moment without.
+    look_later(id);
+  }
+  clear_later();
 }
 
 void reaper::look_later(key id) {
@@ -102,6 +102,7 @@ void reaper::look_later(key id) {
     still->second.looking = false;
     check(id);
     look_later(id);
+    clear_later();
   });
 }
 
@@ -112,19 +113,29 @@ void reaper::check(key id) {
   auto status = kernel::peek_exit(held.process.pidfd());
   if (!status) return;
   held.dead = held.telling = true;
+  fresh_.emplace_back(id, *status);
   held.tell.died(*status);
-  // The replacement is made first: whom this death concerns was posted before us.
-  boost::asio::post(executor_, [this, id, status = *status, alive = std::weak_ptr(alive_)] {
-    if (!alive.expired()) clear_away(id, status);
-  });
+}
+
+/// The replacements are made first: whom these deaths concern was posted before us.
+void reaper::clear_later() {
+  if (fresh_.empty()) return;
+  boost::asio::post(executor_,
+                    [this, dead = std::exchange(fresh_, {}), alive = std::weak_ptr(alive_)] {
+                      for (auto& [id, status] : dead)
+                        if (!alive.expired()) clear_away(id, status);
+                    });
 }
 
 void reaper::clear_away(key id, const exit_status& status) {
-  auto& held = entries_.at(id);
+  auto it = entries_.find(id);
+  if (it == entries_.end()) return;  // a stray whose owner came
+  auto& held = it->second;
   held.telling = false;
   // With the status lost nothing pins the number any more: it may be a stranger's by now.
   if (status.how() != exit_status::kind::lost) kernel::kill_group(held.process.pid());
-  if (held.buried) finish(id);
+  if (held.buried) return finish(id);
+  if (auto cleared = std::move(held.tell.cleared)) cleared();  // may bury it
 }
 
 void reaper::finish(key id) {

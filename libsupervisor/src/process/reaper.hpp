@@ -7,6 +7,8 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "kernel/pidfd.hpp"
 #include "process/held_process.hpp"
@@ -16,14 +18,16 @@
 namespace supervisor {
 
 /// Holds children from birth to burial. A death is told at once, while the zombie still pins its
-/// number; what is left of the process group is killed then; the zombie goes when its owner calls
-/// bury(). Never blocks: a traced child that is not reapable yet is told when its tracer lets go.
+/// number; when the replacements of all who died together are under way, what is left of each
+/// process group is killed; the zombie goes when its owner calls bury(). Never blocks: a traced
+/// child that is not reapable yet is told when its tracer lets go.
 class reaper {
  public:
   using key = std::uint64_t;  ///< 0 is none
   struct observer {
     std::function<void(exit_status)> died;
     std::function<void(const kernel::obituary&)> reaped;
+    std::function<void()> cleared = {};  ///< the rest of its group was killed
   };
 
   /// `last_wait`: see kernel_host_options. Throws system_error.
@@ -56,6 +60,7 @@ class reaper {
   void look_later(key);
   void check(key);
   void clear_away(key, const exit_status&);
+  void clear_later();
   void finish(key);
   void disown(pid_t);
 
@@ -64,7 +69,8 @@ class reaper {
   duration last_wait_;
   watched_fd set_;  ///< of all their pidfds
   std::map<key, entry> entries_;
-  std::set<key> strays_;  ///< of those, the adopted ones
+  std::set<key> strays_;                            ///< of those, the adopted ones
+  std::vector<std::pair<key, exit_status>> fresh_;  ///< deaths told, and not cleared away
   key last_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<char>();
 };
