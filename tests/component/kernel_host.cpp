@@ -14,8 +14,8 @@
 #include "process/activity_cells.hpp"
 #include "process/timer_queue.hpp"
 #include "supervisor/worker.hpp"
+#include "support/function_world.hpp"
 #include "support/functions.hpp"
-#include "support/kernel_world.hpp"
 #include "support/temporary.hpp"
 
 using supervisor::event_kind;
@@ -63,60 +63,8 @@ void pause_for_ever() {
 }
 const test::function unprepared{"host_unprepared", pause_for_ever, serve_steadily};
 
-supervisor::kernel_host_options options_for(std::string program) {
-  supervisor::kernel_host_options options;
-  options.program = std::move(program);
-  options.arguments = {"test"};
-  return options;
-}
-
-struct fixture : test::kernel_world {
-  explicit fixture(std::string program = "/proc/self/exe")
-      : kernel_world(options_for(std::move(program))) {}
-  explicit fixture(supervisor::kernel_host_options options) : kernel_world(std::move(options)) {}
-
-  void open(const spec& what, std::uint64_t generation = 1) {
-    host->open_program("pool", generation, std::make_shared<const spec>(what), [] {});
-  }
-  supervisor::program_view program(std::uint64_t generation = 1) {
-    return host->program("pool", generation);
-  }
-  bool opened(std::uint64_t generation = 1) {
-    return run_until([&] { return program(generation).open || program(generation).failed; }) &&
-           program(generation).open;
-  }
-  supervisor::child_id start(std::uint64_t generation = 1) {
-    supervisor::launch_request request;
-    request.key = {"pool", launched.size() + 1, 1};
-    request.generation = generation;
-    launched.push_back(host->launch(request, [this] { ++changes; }));
-    return launched.back();
-  }
-  bool ready(supervisor::child_id id) {
-    return run_until([&] { return view(id).ready || view(id).over(); }) && view(id).ready;
-  }
-
-  const supervisor::event& last(event_kind kind) const {
-    auto it = std::find_if(events.rbegin(), events.rend(), [&](auto& e) { return e.kind == kind; });
-    BOOST_REQUIRE((it != events.rend()));
-    return *it;
-  }
-  unsigned count(event_kind kind) const {
-    unsigned n = 0;
-    for (auto& each : events) n += each.kind == kind;
-    return n;
-  }
-  pid_t mold() const {
-    pid_t pid = 0;
-    for (auto& each : events)
-      if (each.kind == event_kind::mold_started) pid = each.pid;
-    return pid;
-  }
-  void signal_mold(int number) {
-    auto fd = kernel::open_pidfd(mold());
-    BOOST_CHECK(!kernel::send_signal(fd.get(), number));
-  }
-};
+using fixture = test::function_world;
+using test::options_for;
 
 /// As fixture, with a program that the test may replace on the disk.
 struct copied_program {

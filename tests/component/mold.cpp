@@ -1,6 +1,7 @@
 // The mold, with real processes.
 #include <dirent.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/test/unit_test.hpp>
@@ -228,6 +229,48 @@ BOOST_AUTO_TEST_CASE(orders_may_be_pipelined) {
   BOOST_TEST(pids.size() == 200u);
   for (auto* worker : workers) BOOST_REQUIRE(kill(worker->pid, SIGTERM) == 0);
   for (auto* worker : workers) BOOST_TEST(mold.end(*worker).success());
+}
+
+BOOST_AUTO_TEST_CASE(orders_whose_descriptors_find_no_room_fail_and_later_ones_do_not) {
+  mold_process mold(spec("idle"));
+  mold.start();
+  const rlimit few{16, 16};
+  BOOST_REQUIRE(prlimit(mold.pid, RLIMIT_NOFILE, &few, nullptr) == 0);
+  std::vector<test::worker_process*> workers;
+  for (int i = 0; i < 8; ++i) workers.push_back(&mold.order(true));
+  mold.until([&] { return std::ranges::all_of(workers, &test::worker_process::settled); });
+  for (auto* worker : workers) {
+    BOOST_REQUIRE(worker->error);
+    BOOST_TEST(worker->error->error == EMFILE);
+  }
+  for (int i = 0; i < 3; ++i) {  // nothing of the others is left in the mold
+    auto& worker = mold.launch_ready();
+    BOOST_REQUIRE(kill(worker.pid, SIGTERM) == 0);
+    BOOST_TEST(mold.end(worker).success());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_dead_worker_s_pipe_ends_with_it_whoever_was_ordered_beside_it) {
+  mold_process mold(spec("paused"));
+  mold.start();
+  auto& first = mold.order(true);
+  auto& second = mold.order(true);
+  mold.until([&] { return first.settled && second.settled; });
+  BOOST_REQUIRE((first.pid > 0 && second.pid > 0));
+  BOOST_REQUIRE(kill(first.pid, SIGKILL) == 0);
+  BOOST_TEST(first.output() == "");  // to its end: neither the mold nor the other worker has it
+  BOOST_TEST((mold.end(first) == supervisor::exit_status::signalled(SIGKILL)));
+}
+
+BOOST_AUTO_TEST_CASE(short_turns_are_the_mold_s_and_not_its_workers_) {
+  mold_process mold(spec("idle"));
+  mold.start();
+  auto& worker = mold.launch_ready();
+  auto own = test::turn_of(getpid());
+  BOOST_TEST(test::turn_of(worker.pid) == own);
+  if (own > 0) BOOST_TEST(test::turn_of(mold.pid) < own);  // else the kernel is older than 6.12
+  BOOST_REQUIRE(kill(worker.pid, SIGTERM) == 0);
+  BOOST_TEST(mold.end(worker).success());
 }
 
 BOOST_AUTO_TEST_CASE(limits_identity_and_umask_are_the_worker_s_own) {

@@ -4,7 +4,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/test/unit_test.hpp>
 #include <fstream>
 #include <optional>
@@ -83,6 +85,32 @@ BOOST_FIXTURE_TEST_CASE(many_deaths_at_once_are_all_told, fixture) {
   for (auto id : ids) BOOST_CHECK(!host->signal(id, SIGKILL));
   BOOST_REQUIRE(run_until([&] { return reports.size() == ids.size(); }));
   for (auto id : ids) BOOST_CHECK(report(id).status == exit_status::signalled(SIGKILL));
+}
+
+BOOST_FIXTURE_TEST_CASE(the_dead_are_cleared_away_behind_what_their_deaths_set_off, fixture) {
+  std::vector<supervisor::child_id> ids;
+  for (int i = 0; i < 4; ++i) ids.push_back(launch(script({"sleep"})));
+  BOOST_REQUIRE(run_until(
+      [&] { return std::ranges::all_of(ids, [&](auto id) { return view(id).pid > 0; }); }));
+  std::vector<kernel::unique_fd> deaths;
+  unsigned answered = 0, early = 0;
+  for (auto id : ids) {
+    deaths.push_back(kernel::open_pidfd(view(id).pid));
+    host->watch(id, [&, id] {
+      if (!view(id).exited) return;
+      // As a slot does: it wakes, and what it then orders is sent in a turn of its own.
+      boost::asio::post(context, [&] { boost::asio::post(context, [&] { ++answered; }); });
+    });
+  }
+  host->on_report([&](auto& key, auto report) {
+    early += answered < ids.size();
+    reports[key.slot_id] = report;
+  });
+  for (auto id : ids) BOOST_CHECK(!host->signal(id, SIGKILL));
+  // Dead before the loop looks.
+  for (auto& fd : deaths) BOOST_REQUIRE(kernel::wait_readable(fd.get(), std::chrono::seconds(20)));
+  BOOST_REQUIRE(run_until([&] { return reports.size() == ids.size(); }));
+  BOOST_TEST(early == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(what_is_left_of_the_group_is_killed, fixture) {

@@ -64,11 +64,19 @@ inline std::string status_of(pid_t pid, const std::string& key) {
   return {};
 }
 
+/// How long the scheduler lets a process run at a stretch, in ns; 0 where the kernel does not tell.
+inline std::uint64_t turn_of(pid_t pid) {
+  std::uint64_t attributes[7]{};  // sched_attr: the fourth is sched_runtime
+  BOOST_REQUIRE(syscall(SYS_sched_getattr, pid, attributes, sizeof attributes, 0) == 0);
+  return attributes[3];
+}
+
 /// One worker as its supervisor sees it.
 struct worker_process {
   pid_t pid = 0;
   std::optional<supervisor::launch_error> error;
   bool settled = false;
+  kernel::unique_fd theirs[2];  // channel and out, until the order is settled
   kernel::unique_fd channel;
   kernel::unique_fd out;
 
@@ -142,7 +150,8 @@ class mold_process : leftovers {
     int channel[2], out[2] = {-1, -1};
     BOOST_REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) == 0);
     worker.channel.reset(channel[0]);
-    kernel::unique_fd theirs(channel[1]), write_end;
+    auto& [theirs, write_end] = worker.theirs;
+    theirs.reset(channel[1]);
     if (with_output) {
       BOOST_REQUIRE(pipe2(out, O_CLOEXEC) == 0);
       worker.out.reset(out[0]);
@@ -157,6 +166,7 @@ class mold_process : leftovers {
       worker.pid = pid;
       worker.error = std::move(error);
       worker.settled = true;
+      for (auto& end : worker.theirs) end.reset();
     });
     return worker;
   }

@@ -35,8 +35,12 @@ exit_status status_of(const siginfo_t& info) noexcept {
 
 }  // namespace
 
+unique_fd try_pidfd(pid_t pid) noexcept {
+  return unique_fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+}
+
 unique_fd open_pidfd(pid_t pid) {
-  unique_fd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  auto fd = try_pidfd(pid);
   if (!fd) throw_errno("pidfd_open");
   return fd;
 }

@@ -16,6 +16,8 @@ namespace supervisor::kernel {
 
 /// Race-free for a child of ours that is not reaped. Throws system_error.
 unique_fd open_pidfd(pid_t);
+/// The same; empty, with errno, where there is none.
+unique_fd try_pidfd(pid_t) noexcept;
 
 boost::system::error_code send_signal(int pidfd, int number) noexcept;
 /// To every process of the group. Only while its leader is an unreaped child, which pins the

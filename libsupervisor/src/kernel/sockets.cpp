@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -211,14 +212,17 @@ int send_packet(int socket, std::string_view data, std::span<const int> descript
   return sent < 0 ? errno : 0;
 }
 
-received receive_packet(int socket, packet& into, int flags) {
+received receive_packet(int socket, packet& into, int flags, std::size_t largest) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * most_descriptors)];
   into.descriptors.clear();
   // The size first: MSG_TRUNC makes recv(2) tell it. ECONNRESET says that the other side has left
   // something of ours unread; it comes once, and before what that side had still sent, unix(7).
-  ssize_t size;
-  do size = recv(socket, nullptr, 0, flags | MSG_PEEK | MSG_TRUNC);
-  while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+  const auto again = [](ssize_t got) { return got < 0 && (errno == EINTR || errno == ECONNRESET); };
+  auto size = static_cast<ssize_t>(largest);
+  if (largest == 0) {
+    do size = recv(socket, nullptr, 0, flags | MSG_PEEK | MSG_TRUNC);
+    while (again(size));
+  }
   if (size > 0) {
     into.data.resize(static_cast<std::size_t>(size));
     iovec bytes{into.data.data(), into.data.size()};
@@ -228,7 +232,8 @@ received receive_packet(int socket, packet& into, int flags) {
     message.msg_control = control;
     message.msg_controllen = sizeof control;
     do size = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
-    while (size < 0 && errno == EINTR);
+    while (again(size));
+    into.data.resize(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
     for (auto* h = CMSG_FIRSTHDR(&message); size >= 0 && h; h = CMSG_NXTHDR(&message, h)) {
       if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS) continue;
       const std::size_t count = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);

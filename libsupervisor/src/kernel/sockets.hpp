@@ -33,6 +33,7 @@ int send_packet(int socket, std::string_view data, std::span<const int> descript
 enum class received { packet, end, nothing };
 /// Receives one packet of any size. Descriptors are close-on-exec from birth. `nothing`: the socket
 /// does not block and has none. `end`: the other side is gone. Throws system_error.
-received receive_packet(int socket, packet& into, int flags = 0);
+/// `largest`: what is longer is cut; it saves the question how long the packet is.
+received receive_packet(int socket, packet& into, int flags = 0, std::size_t largest = 0);
 
 }  // namespace supervisor::kernel

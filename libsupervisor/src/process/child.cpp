@@ -132,7 +132,12 @@ void child::on_order(pid_t pid, std::optional<launch_error> error) {
     return fail(std::move(*error));
   }
   try {
-    begin(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
+    auto pidfd = kernel::try_pidfd(pid);
+    if (!pidfd) {
+      for (auto& fd : theirs_) fd.reset();  // perhaps there was no room
+      pidfd = kernel::open_pidfd(pid);
+    }
+    begin(held_process(services_.executor, pid, std::move(pidfd)));
   } catch (const boost::system::system_error& e) {
     mold_->expect_stray();
     cell_.reset();
@@ -201,7 +206,13 @@ boost::system::error_code child::signal(int number) {
 }
 
 void child::poke() noexcept {
-  if (mold_ && notify_ && view_.ready && !view_.over()) notify_->send(kernel::word::poke);
+  // Posted: the replacement of the worker that left is ordered first, and a worker that wakes might
+  // keep the CPU from us meanwhile.
+  boost::asio::post(services_.executor, [self = weak_from_this()] {
+    auto alive = self.lock();
+    if (alive && alive->mold_ && alive->notify_ && alive->view_.ready && !alive->view_.over())
+      alive->notify_->send(kernel::word::poke);
+  });
 }
 
 void child::on_notification(const notification& said) {

@@ -19,10 +19,8 @@ namespace supervisor {
 
 namespace {
 
-/// How many children of a program stand ready to be started, and how long after a launch they are
-/// made: not while the launched ones need the CPU.
+/// How many children of a program stand ready to be started.
 constexpr std::size_t most_prepared = 4;
-constexpr auto prepare_after = std::chrono::milliseconds(10);
 
 class kernel_host final : public host {
  public:
@@ -79,6 +77,7 @@ class kernel_host final : public host {
   signal_feed& signals() override;
 
  private:
+  using program_name = std::pair<std::string, std::uint64_t>;  ///< pool and generation
   struct generation {
     std::shared_ptr<const spec> what;
     std::shared_ptr<mold_program> mold;  ///< of functions
@@ -93,8 +92,8 @@ class kernel_host final : public host {
   std::vector<std::pair<std::string, int>> listeners_of(const spec&) const;
   std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
   std::shared_ptr<child> take_child(generation&);
-  void prepare_later(const generation&);
-  void prepare();
+  void prepare_later(const program_name&);
+  void prepare(const program_name&);
   void start(child&, const generation&);
   void on_over(child&, std::shared_ptr<const exit_report>);
   void drop(child_id);
@@ -102,13 +101,13 @@ class kernel_host final : public host {
   process_services services_;
   kernel::memory_events memory_;
   std::vector<std::pair<listener_spec, kernel::unique_fd>> listeners_;
-  std::map<std::pair<std::string, std::uint64_t>, generation> programs_;
+  std::map<program_name, generation> programs_;
   std::map<child_id, held> children_;
   std::map<child_key, child_id> keys_;
   child_id last_ = 0;
-  timer_id preparing_ = 0;
   std::function<void(const child_key&, std::shared_ptr<const exit_report>)> report_;
   std::unique_ptr<signal_feed> signals_;
+  std::shared_ptr<void> alive_ = std::make_shared<char>();
 };
 
 kernel_host::~kernel_host() {
@@ -142,8 +141,9 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
   if (!added && program.mold && !failed) return program.mold->watch(std::move(changed));
   if (added || failed) program.what = std::move(what);
   if (program.what->is_function()) {
-    program.mold = std::make_shared<mold_program>(services_, pool, number, program.what,
-                                                  listeners_of(*program.what), std::move(changed));
+    program.mold = std::make_shared<mold_program>(
+        services_, pool, number, program.what, listeners_of(*program.what), std::move(changed),
+        [this, name = it->first] { prepare_later(name); });
     program.mold->open();
   } else if (changed) {
     asio::post(services_.executor, std::move(changed));
@@ -176,12 +176,10 @@ child_id kernel_host::launch(const launch_request& request, observer changed) {
   made->become(id, request, std::move(changed));
   children_[id].process = made;
   keys_[request.key] = id;
-  if (open) {
+  if (open)
     start(*made, program->second);
-    prepare_later(program->second);
-  } else {
+  else
     made->fail({"program", ENOENT, "generation " + std::to_string(request.generation)});
-  }
   return id;
 }
 
@@ -201,25 +199,25 @@ std::shared_ptr<child> kernel_host::take_child(generation& program) {
   return made;
 }
 
-void kernel_host::prepare_later(const generation& program) {
-  if (preparing_ || program.prepared.size() >= program.to_prepare) return;
-  preparing_ = call_at(now() + prepare_after, [this] {
-    preparing_ = 0;
-    prepare();
+/// When nobody waits for a worker, and behind what the new ones set off.
+void kernel_host::prepare_later(const program_name& name) {
+  asio::post(services_.executor, [this, name, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) prepare(name);
   });
 }
 
-void kernel_host::prepare() {
-  for (auto& [name, program] : programs_) {
-    while (program.prepared.size() < program.to_prepare) {
-      auto made = make_child(program.what);
-      try {
-        made->prepare();
-      } catch (const std::exception&) {
-        return;  // no descriptor left: whoever is launched will say so
-      }
-      program.prepared.push_back(std::move(made));
+void kernel_host::prepare(const program_name& name) {
+  auto it = programs_.find(name);
+  if (it == programs_.end()) return;
+  auto& [what, mold, prepared, to_prepare] = it->second;
+  while (prepared.size() < to_prepare) {
+    auto made = make_child(what);
+    try {
+      made->prepare();
+    } catch (...) {
+      return;  // no descriptor left: whoever is launched will say so
     }
+    prepared.push_back(std::move(made));
   }
 }
 

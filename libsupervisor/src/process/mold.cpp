@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
@@ -21,11 +22,9 @@ using mold_wire::kind;
 using completion = std::function<void(pid_t, std::optional<launch_error>)>;
 
 struct mold_client::impl : std::enable_shared_from_this<mold_client::impl> {
-  struct packet {
-    std::uint64_t id = 0;  // of the order; 0: the setup
-    std::string bytes;
-    std::vector<int> descriptors;              // the caller's, or those of `kept`
-    std::vector<kernel::unique_fd> kept = {};  // duplicates: the caller may close its own
+  struct waiting {
+    std::uint64_t id = 0;
+    mold_order what;
   };
 
   impl(asio::any_io_executor executor, kernel::unique_fd s, observer o)
@@ -36,16 +35,15 @@ struct mold_client::impl : std::enable_shared_from_this<mold_client::impl> {
       setsockopt(socket.native_handle(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
   }
 
-  void send(packet p);
-  bool send_now(packet& p);
-  bool keep(packet& p);
+  void send_setup(const std::string& bytes, const std::vector<int>& descriptors);
+  void send_later();
   void pump();
   void wait();
   void receive();
   void dispatch(std::string_view bytes);
   void settle(std::uint64_t id, pid_t pid, std::optional<launch_error> error);
   void close();
-  void fail_later(packet p, int error);
+  void fail_later(std::uint64_t id, int error);
 
   // Orders the mold has not answered; more wait here. The bound keeps the kernel's queue, and the
   // descriptors that are under way in it (ETOOMANYREFS, unix(7)), small.
@@ -54,53 +52,58 @@ struct mold_client::impl : std::enable_shared_from_this<mold_client::impl> {
   asio::posix::stream_descriptor socket;
   observer told;
   std::map<std::uint64_t, completion> open;
-  std::deque<packet> queue;
+  std::deque<waiting> queue;
+  bool sending = false;  // send_later() has yet to come
   std::size_t unanswered = 0;
   std::uint64_t last_id = 0;
   bool ready = false;
   bool over = false;
 };
 
-/// False when the socket is full: the answers to come make room.
-bool mold_client::impl::send_now(packet& p) {
-  const int error =
-      kernel::send_packet(socket.native_handle(), p.bytes, p.descriptors, MSG_DONTWAIT);
-  if ((error == EAGAIN || error == ETOOMANYREFS || error == ENOBUFS) && unanswered > 0)
-    return false;
-  if (error != 0)
-    fail_later(std::move(p), error);
-  else if (p.id != 0)
-    ++unanswered;
-  return true;
+void mold_client::impl::send_setup(const std::string& bytes, const std::vector<int>& descriptors) {
+  const int error = kernel::send_packet(socket.native_handle(), bytes, descriptors, MSG_DONTWAIT);
+  if (error != 0) fail_later(0, error);
 }
 
-bool mold_client::impl::keep(packet& p) {
-  for (int& fd : p.descriptors) {
-    fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) return false;
-    p.kept.emplace_back(fd);
-  }
-  return true;
-}
-
-void mold_client::impl::send(packet p) {
-  if (over) return fail_later(std::move(p), EPIPE);
-  const bool may = p.id == 0 || (ready && queue.empty() && unanswered < window);
-  if (may && send_now(p)) return;
-  if (!keep(p)) return fail_later(std::move(p), errno);
-  queue.push_back(std::move(p));
+/// What is ordered in one turn of the loop goes in one packet: on a CPU that we share with it the
+/// mold, woken by the first, would else make one worker after another and each boot before we get
+/// to order the next.
+void mold_client::impl::send_later() {
+  if (std::exchange(sending, true)) return;
+  asio::post(socket.get_executor(), [self = weak_from_this()] {
+    auto alive = self.lock();
+    if (!alive) return;
+    alive->sending = false;
+    alive->pump();
+  });
 }
 
 void mold_client::impl::pump() {
   while (ready && !over && !queue.empty() && unanswered < window) {
-    if (!send_now(queue.front())) return;
-    queue.pop_front();
+    const auto count = std::min({queue.size(), window - unanswered, mold_wire::batch});
+    mold_wire::encoder out(kind::orders);
+    out.number(count);
+    std::vector<int> descriptors;
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto& [id, what] = queue[i];
+      out.number(id).number(what.slot).number(what.cell);
+      out.number(what.out >= 0).number(what.err >= 0);
+      for (int fd : {what.channel, what.out, what.err})
+        if (fd >= 0) descriptors.push_back(fd);
+    }
+    const int error =
+        kernel::send_packet(socket.native_handle(), out.bytes(), descriptors, MSG_DONTWAIT);
+    // Full: the answers to come make room.
+    if ((error == EAGAIN || error == ETOOMANYREFS || error == ENOBUFS) && unanswered > 0) return;
+    for (std::size_t i = 0; error != 0 && i < count; ++i) fail_later(queue[i].id, error);
+    if (error == 0) unanswered += count;
+    queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(count));
   }
 }
 
-void mold_client::impl::fail_later(packet p, int error) {
+void mold_client::impl::fail_later(std::uint64_t id, int error) {
   // Never from within the caller's own call.
-  asio::post(socket.get_executor(), [self = weak_from_this(), id = p.id, error] {
+  asio::post(socket.get_executor(), [self = weak_from_this(), id, error] {
     auto alive = self.lock();
     if (!alive) return;
     if (id != 0) return alive->settle(id, -1, launch_error{"mold", error, "sending the order"});
@@ -140,13 +143,17 @@ void mold_client::impl::dispatch(std::string_view bytes) {
     if (told.ready) told.ready();
     return pump();
   }
-  const std::uint64_t id = what == kind::refused ? 0 : in.number();
   if (what == kind::forked) {
-    --unanswered;
-    return settle(id, static_cast<pid_t>(in.number()), {});
+    for (auto count = in.number(); count > 0 && !over; --count) {
+      const auto id = in.number();
+      --unanswered;
+      settle(id, static_cast<pid_t>(in.number()), {});
+    }
+    return;
   }
   if (what != kind::refused && what != kind::failed)
     throw std::runtime_error("unknown packet from the mold");
+  const std::uint64_t id = what == kind::refused ? 0 : in.number();
   launch_error error;
   error.stage = in.text();
   error.error = static_cast<int>(in.number());
@@ -198,26 +205,21 @@ void mold_client::setup(const mold_setup& setup) {
   out.number(what.limits.size());
   for (const auto& l : what.limits) out.text(l.name).number(l.soft).number(l.hard);
   out.number(setup.cells).number(setup.listeners.size());
-  impl::packet p{0, {}, {}};
+  std::vector<int> descriptors;
   for (const auto& [name, fd] : setup.listeners) {
     out.text(name);
-    p.descriptors.push_back(fd);
+    descriptors.push_back(fd);
   }
-  if (setup.cells > 0) p.descriptors.push_back(setup.activity);
-  p.bytes = out.take();
-  impl_->send(std::move(p));
+  if (setup.cells > 0) descriptors.push_back(setup.activity);
+  impl_->send_setup(out.bytes(), descriptors);
 }
 
 void mold_client::launch(const mold_order& order, completion done) {
   const auto id = ++impl_->last_id;
-  mold_wire::encoder out(kind::order);
-  out.number(id).number(order.slot).number(order.cell);
-  out.number(order.out >= 0).number(order.err >= 0);
-  impl::packet p{id, out.take(), {order.channel}};
-  if (order.out >= 0) p.descriptors.push_back(order.out);
-  if (order.err >= 0) p.descriptors.push_back(order.err);
   impl_->open.emplace(id, std::move(done));
-  impl_->send(std::move(p));
+  if (impl_->over) return impl_->fail_later(id, EPIPE);
+  impl_->queue.push_back({id, order});
+  impl_->send_later();
 }
 
 }  // namespace supervisor

@@ -43,7 +43,7 @@ struct mold_setup {
 /// One worker to be forked.
 struct mold_order {
   unsigned slot = 0;
-  int channel = -1;  ///< these three are sent along, not owned
+  int channel = -1;  ///< these three are sent along, not owned; they stay open until `done`
   int out = -1;      ///< -1: inherited from the mold
   int err = -1;
   std::size_t cell = 0;
@@ -61,11 +61,11 @@ class mold_client {
   ~mold_client();  ///< closing its socket ends the mold; open orders are dropped uncalled
   mold_client(const mold_client&) = delete;
 
-  /// Sends the setup with its descriptors. Never blocks: what the socket does not take is queued.
+  /// Sends the setup with its descriptors. Never blocks, as nothing was sent before.
   void setup(const mold_setup&);
-  /// Orders a worker. `done` gets its pid - a child of this process, made by CLONE_PARENT - or why
-  /// there is none; stage "mold" when the mold died first, in which case a worker may exist whose
-  /// channel tells.
+  /// Orders a worker, together with what else is ordered in this turn of the loop. `done` gets its
+  /// pid - a child of this process, made by CLONE_PARENT - or why there is none; stage "mold" when
+  /// the mold died first, in which case a worker may exist whose channel tells.
   void launch(const mold_order&, std::function<void(pid_t, std::optional<launch_error>)> done);
 
  private:

@@ -15,13 +15,14 @@ namespace supervisor {
 
 mold_program::mold_program(process_services& services, std::string pool, std::uint64_t generation,
                            std::shared_ptr<const spec> what, listener_list listeners,
-                           host::observer changed)
+                           host::observer changed, std::function<void()> at_rest)
     : services_(services),
       pool_(std::move(pool)),
       generation_(generation),
       what_(std::move(what)),
       listeners_(std::move(listeners)),
-      changed_(std::move(changed)) {}
+      changed_(std::move(changed)),
+      at_rest_(std::move(at_rest)) {}
 
 void mold_program::open() {
   auto& path = services_.options.program;
@@ -105,6 +106,7 @@ void mold_program::give(child_id id, order& order) {
     alive->expect_answer();
     if (error) alive->strays_ = true;
     node.mapped().tell(pid, std::move(error));
+    if (alive->orders_.empty()) alive->at_rest_();
   });
   if (!patience_) expect_answer();
 }

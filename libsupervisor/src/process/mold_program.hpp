@@ -21,8 +21,10 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   using done = std::function<void(pid_t, std::optional<launch_error>)>;
   using listener_list = std::vector<std::pair<std::string, int>>;
 
+  /// `at_rest` is called when the last open order is answered.
   mold_program(process_services&, std::string pool, std::uint64_t generation,
-               std::shared_ptr<const spec>, listener_list, host::observer changed);
+               std::shared_ptr<const spec>, listener_list, host::observer changed,
+               std::function<void()> at_rest);
   /// What goes wrong is told through view() and `changed`.
   void open();
   /// Ends the mold; every open order fails.
@@ -65,6 +67,7 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   std::shared_ptr<const spec> what_;
   listener_list listeners_;
   host::observer changed_;
+  std::function<void()> at_rest_;
   program_view view_;
   std::shared_ptr<activity_cells> cells_;
   kernel::unique_fd program_;

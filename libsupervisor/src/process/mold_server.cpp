@@ -273,40 +273,72 @@ bool reply(const mold& self, const mold_wire::encoder& answer) {
   return kernel::send_packet(self.socket.get(), answer.bytes()) == 0;
 }
 
+constexpr std::string_view lost_descriptors = "the order's descriptors did not all arrive";
+
 bool reply_failure(const mold& self, std::uint64_t id, int error, std::string_view what) {
   mold_wire::encoder answer(kind::failed);
   return reply(
       self, answer.number(id).text("clone").number(static_cast<std::uint64_t>(error)).text(what));
 }
 
-/// Without allocating: each page of memory written to after a fork is first copied.
-bool reply_forked(const mold& self, std::uint64_t id, pid_t pid) {
-  const std::uint64_t answer[] = {static_cast<std::uint64_t>(kind::forked), id,
-                                  static_cast<std::uint64_t>(pid)};
-  return kernel::send_packet(self.socket.get(),
-                             {reinterpret_cast<const char*>(answer), sizeof answer}) == 0;
+/// The orders of one packet. What is in memory is copied page by page once it is written to after a
+/// fork, so this is on the stack, which is written to in any case.
+struct order_list {
+  std::array<order, mold_wire::batch> orders;
+  std::size_t count = 0;
+  bool complete = true;  ///< with all their descriptors
+};
+
+order_list read_orders(kernel::packet& p) {
+  mold_wire::decoder in(p.data);
+  if (in.kind() != kind::orders) throw std::runtime_error("unknown packet for the mold");
+  order_list list;
+  list.count = in.number();
+  if (list.count > list.orders.size()) throw std::runtime_error("too many orders for the mold");
+  auto next = p.descriptors.begin();
+  auto take = [&]() -> kernel::unique_fd {
+    list.complete &= !p.cut && next != p.descriptors.end();
+    return list.complete ? std::move(*next++) : kernel::unique_fd();
+  };
+  for (auto& what : std::span(list.orders.data(), list.count)) {
+    what.id = in.number();
+    what.slot = static_cast<unsigned>(in.number());
+    what.cell = in.number();
+    const bool has_out = in.number() != 0, has_err = in.number() != 0;
+    what.channel = take();
+    if (has_out) what.out = take();
+    if (has_err) what.err = take();
+  }
+  return list;
 }
 
+/// Answers when all are made: the last is not to wait for what concerns the first.
 bool serve(mold& self, kernel::packet& p, const entry_point& entry) {
-  mold_wire::decoder in(p.data);
-  if (in.kind() != kind::order) throw std::runtime_error("unknown packet for the mold");
-  order what;
-  what.id = in.number();
-  what.slot = static_cast<unsigned>(in.number());
-  what.cell = in.number();
-  const bool has_out = in.number() != 0, has_err = in.number() != 0;
-  if (p.cut || p.descriptors.size() != 1u + has_out + has_err)
-    return reply_failure(self, what.id, EMFILE, "the order's descriptors did not all arrive");
-  if (self.cells && what.cell >= self.cell_count)
-    return reply_failure(self, what.id, EINVAL, "no such activity cell");
-  auto next = p.descriptors.begin();
-  what.channel = std::move(*next++);
-  if (has_out) what.out = std::move(*next++);
-  if (has_err) what.err = std::move(*next++);
-  const pid_t pid = kernel::clone_sibling();
-  if (pid == 0) become_worker(self, std::move(what), entry);
-  if (pid < 0) return reply_failure(self, what.id, -pid, "");
-  return reply_forked(self, what.id, pid);
+  auto [orders, count, complete] = read_orders(p);
+  std::uint64_t answer[2 + 2 * mold_wire::batch] = {static_cast<std::uint64_t>(kind::forked), 0};
+  auto* end = answer + 2;
+  pid_t made[mold_wire::batch];
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!complete) {
+      made[i] = -EMFILE;
+    } else if (self.cells && orders[i].cell >= self.cell_count) {
+      made[i] = -EINVAL;
+    } else if (made[i] = kernel::clone_sibling(); made[i] == 0) {
+      become_worker(self, std::move(orders[i]), entry);
+    }
+    if (made[i] < 0) continue;
+    ++answer[1];
+    *end++ = orders[i].id;
+    *end++ = static_cast<std::uint64_t>(made[i]);
+  }
+  std::string_view bytes(reinterpret_cast<const char*>(answer),
+                         static_cast<std::size_t>(end - answer) * sizeof *answer);
+  if (answer[1] > 0 && kernel::send_packet(self.socket.get(), bytes) != 0) return false;
+  for (std::size_t i = 0; i < count; ++i)
+    if (made[i] < 0 &&
+        !reply_failure(self, orders[i].id, -made[i], complete ? "" : lost_descriptors))
+      return false;
+  return true;
 }
 
 void use_null_stdin() {
@@ -352,7 +384,8 @@ int run_mold(int argc, char** argv, kernel::unique_fd socket,
     if (!set_up(self, functions)) return 0;
     if (!reply(self, mold_wire::encoder(kind::ready))) return 0;
     kernel::packet p;
-    while (kernel::receive_packet(self.socket.get(), p) == kernel::received::packet)
+    while (kernel::receive_packet(self.socket.get(), p, 0, mold_wire::largest_orders) ==
+           kernel::received::packet)
       if (!serve(self, p, entry)) break;
     return 0;
   } catch (const refusal& why) {

@@ -1,6 +1,7 @@
 // The packets between a supervisor and its mold, which may be another version of the same program.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -9,15 +10,21 @@
 namespace supervisor::mold_wire {
 
 /// Counted up with every change of the packets.
-inline constexpr std::uint64_t version = 1;
+inline constexpr std::uint64_t version = 2;
+
+/// The most that are in one packet of orders, so that a mold with few descriptors left has room for
+/// theirs; and of answers.
+inline constexpr std::size_t batch = 8;
+inline constexpr std::size_t largest_orders = (2 + 5 * batch) * sizeof(std::uint64_t);
 
 /// The first field of a packet. In brackets: what follows.
 enum class kind : std::uint64_t {
   setup = 1,  ///< [version, see write_setup()]; descriptors: listeners, then activity if cells > 0
-  order,      ///< [id, slot, cell, has out, has err]; descriptors: channel, out, err
+  orders,     ///< [count, and of each: id, slot, cell, has out, has err]; descriptors: of each
+              ///< its channel, out, err
   ready,      ///< []
   refused,    ///< [stage, errno, what]
-  forked,     ///< [id, pid]
+  forked,     ///< [count, and of each: id, pid]
   failed,     ///< [id, stage, errno, what]
 };
 
@@ -35,7 +42,6 @@ class encoder {
     return *this;
   }
   const std::string& bytes() const noexcept { return bytes_; }
-  std::string take() noexcept { return std::move(bytes_); }
 
  private:
   std::string bytes_;

@@ -117,14 +117,17 @@ void reaper::check(key id) {
   held.tell.died(*status);
 }
 
-/// The replacements are made first: whom these deaths concern was posted before us.
+/// The replacements are made first: whom these deaths concern was posted before us, and twice
+/// because what they order is itself posted.
 void reaper::clear_later() {
   if (fresh_.empty()) return;
-  boost::asio::post(executor_,
-                    [this, dead = std::exchange(fresh_, {}), alive = std::weak_ptr(alive_)] {
-                      for (auto& [id, status] : dead)
-                        if (!alive.expired()) clear_away(id, status);
-                    });
+  auto clear = [this, dead = std::exchange(fresh_, {}), alive = std::weak_ptr(alive_)] {
+    for (auto& [id, status] : dead)
+      if (!alive.expired()) clear_away(id, status);
+  };
+  boost::asio::post(executor_, [executor = executor_, clear = std::move(clear)]() mutable {
+    boost::asio::post(executor, std::move(clear));
+  });
 }
 
 void reaper::clear_away(key id, const exit_status& status) {

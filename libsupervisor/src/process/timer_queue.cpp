@@ -3,18 +3,21 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
+#include <utility>
+
 #include "kernel/descriptors.hpp"
 
 namespace supervisor {
 
 timer_queue::timer_queue(boost::asio::any_io_executor executor)
-    : timer_(std::move(executor), kernel::make_timer(), [this] { run(); }) {}
+    : executor_(executor), timer_(std::move(executor), kernel::make_timer(), [this] { run(); }) {}
 
 std::uint64_t timer_queue::call_at(time_point when, std::function<void()> work) {
   auto id = ++last_;
   queue_.emplace(std::pair(when, id), std::move(work));
   deadlines_.emplace(id, when);
-  arm();
+  arm_later();
   return id;
 }
 
@@ -23,7 +26,17 @@ void timer_queue::cancel(std::uint64_t id) noexcept {
   if (it == deadlines_.end()) return;
   queue_.erase({it->second, id});
   deadlines_.erase(it);
-  arm();
+  arm_later();
+}
+
+/// Once a turn of the loop, behind what cannot wait: deadlines come and go together.
+void timer_queue::arm_later() {
+  if (std::exchange(arming_, true)) return;
+  boost::asio::post(executor_, [this, alive = std::weak_ptr(alive_)] {
+    if (alive.expired()) return;
+    arming_ = false;
+    arm();
+  });
 }
 
 void timer_queue::arm() noexcept {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <unordered_map>
 
 #include "process/watched_fd.hpp"
@@ -22,6 +23,7 @@ class timer_queue {
   std::size_t size() const noexcept { return queue_.size(); }
 
  private:
+  void arm_later();
   void arm() noexcept;
   void run();
 
@@ -29,7 +31,10 @@ class timer_queue {
   std::unordered_map<std::uint64_t, time_point> deadlines_;
   std::uint64_t last_ = 0;
   time_point armed_ = never;
+  bool arming_ = false;  ///< arm_later() has yet to come
+  boost::asio::any_io_executor executor_;
   watched_fd timer_;
+  std::shared_ptr<void> alive_ = std::make_shared<char>();
 };
 
 }  // namespace supervisor
