@@ -1,7 +1,9 @@
 // The other end of the control socket.
 #pragma once
 
+#include <boost/asio/io_context.hpp>
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -20,11 +22,18 @@ struct answer {
   std::string body;
 };
 
+using patience = std::optional<std::chrono::nanoseconds>;
+
 /// One exchange with the master behind `path`; `name` is for messages, and empty where the path was
 /// given. GET without a body, else POST. With `to_the_end` it returns when the master has closed
 /// the connection, as it does when it is gone. Throws no_answer.
 answer ask(const std::string& path, const std::string& name, const std::string& target,
-           const std::string& body, std::optional<std::chrono::nanoseconds> timeout,
-           bool to_the_end = false);
+           const std::string& body, patience timeout, bool to_the_end = false);
+
+/// The same on a loop; `tell` is called from it, with the answer or why there is none.
+using told = std::function<void(const answer&, const std::optional<no_answer>&)>;
+void ask_soon(boost::asio::io_context&, const std::string& path, const std::string& name,
+              const std::string& target, const std::string& body, patience timeout, told tell,
+              bool to_the_end = false);
 
 }  // namespace app

@@ -16,6 +16,7 @@
 #include "demo.hpp"
 #include "render.hpp"
 #include "supervisor/errc.hpp"
+#include "top.hpp"
 
 namespace app {
 
@@ -32,6 +33,7 @@ constexpr std::chrono::nanoseconds status_patience = std::chrono::seconds(10);
 const char* target_of(verb what) {
   switch (what) {
     case verb::status:
+    case verb::top:
       return "/status";
     case verb::scale:
       return "/scale";
@@ -173,6 +175,7 @@ int run(int argc, char** argv, run_request what) {
 }
 
 int control(const control_request& what) {
+  if (what.what == verb::top) return top(what);
   bool looks = what.what == verb::status;
   bool unasked = looks && !what.timeout;  // for a time to wait
   try {

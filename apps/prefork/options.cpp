@@ -194,7 +194,8 @@ run_request read_run(const run_texts& t, strings command) {
 // --- prefork status, scale, ...
 
 struct control_texts {
-  std::string name = "prefork", control, timeout, why, pool, output = "table", count, slot, signal;
+  std::string name = "prefork", control, timeout, why, pool, output = "table", count, slot, signal,
+              period;
   bool quick = false;
 };
 
@@ -215,6 +216,8 @@ constexpr control_verb control_verbs[] = {
     {"signal", verb::signal, "Send a signal to one worker", "  prefork signal 0 USR1"},
     {"stop", verb::stop, "Stop the workers and the master",
      "  prefork stop\n  prefork stop --quick"},
+    {"top", verb::top, "Watch the workers at work; keys scale, restart and sort",
+     "  prefork top\n  prefork top -d 5 --name shop"},
 };
 
 constexpr const char* exit_codes =
@@ -228,10 +231,13 @@ void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
   };
   add("--name", t.name, "NAME", "of the master (default prefork)");
   add("--control", t.control, "PATH", "of its control socket, instead of a name");
-  add("--timeout", t.timeout, "TIME", "how long to wait for the answer; exit 6 when it passes");
+  if (v.what == verb::top)
+    add("-d,--delay", t.period, "TIME", "between two looks (default 1)");
+  else
+    add("--timeout", t.timeout, "TIME", "how long to wait for the answer; exit 6 when it passes");
   if (v.what == verb::status)
     add("-o,--output", t.output, "FORMAT", "table (default), wide or json");
-  else
+  else if (v.what != verb::top)
     add("--why", t.why, "TEXT", "words for the log");
   auto place = [&](const char* name, std::string& value, const char* help) {
     sub.add_option(name, value, help)->type_name("")->required();
@@ -264,6 +270,9 @@ control_request read_control(verb what, const control_texts& t) {
   if (t.control.empty()) result.name = name_of(t.name);
   result.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;
   if (!t.timeout.empty()) result.timeout = duration_of("--timeout", t.timeout);
+  if (!t.period.empty()) result.period = duration_of("--delay", t.period);
+  if (result.period < std::chrono::milliseconds(100))
+    complain("--delay: a master has better to do than to be asked more than ten times a second");
   if (t.output == "wide")
     result.output = control_request::format::wide;
   else if (t.output == "json")
@@ -342,7 +351,7 @@ request parse_with(CLI::App& app, strings arguments) {
   if (run.parsed()) return read_run(run_texts, std::move(command));
   for (auto& v : control_verbs)
     if (app.got_subcommand(v.name)) return read_control(v.what, control_texts);
-  complain("a command is missing: run, status, scale, reload, restart, signal or stop");
+  complain("a command is missing: run, status, scale, reload, restart, signal, stop or top");
 }
 
 /// "run ", or nothing where there is no such verb.
@@ -366,6 +375,7 @@ request parse(strings arguments) {
              "  prefork status\n"
              "  prefork scale +1\n"
              "  prefork reload\n"
+             "  prefork top\n"
              "  prefork stop");
   auto mistake = [&, verb = verb_of(arguments)](const std::string& words) {
     bool shown = words.find("; see: ") != words.npos;

@@ -21,9 +21,9 @@ struct run_request {
   supervisor::run_options run;
 };
 
-/// prefork status, scale, ...: one question to a running master.
+/// prefork status, scale, ...: one question to a running master; top asks again and again.
 struct control_request {
-  enum class verb { status, scale, reload, restart, signal, stop };
+  enum class verb { status, scale, reload, restart, signal, stop, top };
   enum class format { table, wide, json };
   control_request() = default;
 
@@ -31,8 +31,9 @@ struct control_request {
   std::string name;     ///< of the master; empty where the socket's path was given
   std::string control;  ///< path of the socket
   format output = format::table;
-  std::optional<std::chrono::nanoseconds> timeout;  ///< how long to wait for the answer
-  std::string body;                                 ///< JSON to send
+  std::optional<std::chrono::nanoseconds> timeout;            ///< how long to wait for the answer
+  std::string body;                                           ///< JSON to send
+  std::chrono::nanoseconds period = std::chrono::seconds(1);  ///< of top
 };
 
 /// What is told instead of doing something: help, a version, what is wrong with the command line.

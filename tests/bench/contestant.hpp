@@ -36,7 +36,8 @@ inline std::int64_t now_ns() {
 
 /// A file that the contestant, its workers and the driver map.
 struct board {
-  std::atomic<std::int64_t> handled_ns;     ///< when the first line of a signal handler last ran
+  std::atomic<std::int64_t> handled_ns;     ///< when the first line of a signal handler last ran;
+                                            ///< of the accounting figure: picoseconds a request
   std::atomic<std::int64_t> settled_ns;     ///< when the master first knew all workers ready
   std::atomic<std::uint32_t> ready;         ///< workers that began to serve
   std::atomic<pid_t> accepted_by[1 << 16];  ///< by client port: the worker that accepted it

@@ -350,6 +350,17 @@ def storm(bench):
               0 <= values["ours"] <= 5 if "ours" in values else None)
 
 
+# 10
+
+def accounting(bench):
+    with bench.arena() as arena:
+        c = arena.ours("accounting", workers=1)
+        c.wait_full()
+        cost = c.read_board()[0] / 1000
+    yield Row("worker::request with its text, against none, ns", {"ours": cost},
+              {"ours": f"{cost:.1f}"}, "≤ 20 ns", None, cost <= 20)
+
+
 FIGURES = {f.__name__.replace("_", "-"): f for f in (
     respawn, accepted, respawn_all, signal_latency, idle, memory, wakeups, sparse, throughput,
-    thousand, storm)}
+    thousand, storm, accounting)}

@@ -97,15 +97,38 @@ BOOST_FIXTURE_TEST_CASE(it_greets_with_its_pid_and_five_things_to_try, one_worke
 }
 
 BOOST_AUTO_TEST_CASE(a_crash_and_a_hang_have_their_causes) {
-  test::master app({"-w", "1", "-b", "127.0.0.1:0", "--timeout", "1"});
+  test::master app({"-w", "1", "-b", "127.0.0.1:0", "--timeout", "1", "--log-level", "debug"});
   app.wait_ready(1);
+  unsigned started = 1;
   for (auto& [path, why] : {std::pair{"/crash", "crash"}, std::pair{"/hang", "hang"}}) {
     test::http_request request(app.port(), path);
     const auto gone = app.wait_for("worker.exited");
     BOOST_TEST(gone.at("why").as_string() == why);
     BOOST_TEST(gone.at("status").as_string() == "SIGABRT");
-    app.wait_for("worker.ready");
+    BOOST_TEST(gone.at("text").as_string().starts_with(std::string("died in GET ") + path + ", "));
+    const auto report = app.wait_for("worker.reported");
+    BOOST_TEST(report.at("last_work").as_string().starts_with(std::string("GET ") + path + ", "));
+    app.wait_ready(++started);
   }
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_request_that_does_not_end_is_shown_and_then_ended) {
+  test::master app({"-w", "1", "-b", "127.0.0.1:0", "--timeout", "10", "--request-timeout", "2"});
+  app.wait_ready(1);
+  test::http_request endless(app.port(), "/slow?ms=3600000");
+  const auto deadline = std::chrono::steady_clock::now() + test::patience;
+  while (!has(app.ask({"status", "-o", "wide"}).out, "GET /slow for ") &&
+         std::chrono::steady_clock::now() < deadline)
+    continue;
+  BOOST_TEST(test::get(app.port(), "/pid").status == 200);  // the loop answers
+  const auto told = app.wait_for("worker.stopping");
+  BOOST_TEST(told.at("why").as_string() == "request_timeout");
+  BOOST_TEST(told.at("signal").as_string() == "SIGABRT");
+  BOOST_TEST(told.at("text").as_string().starts_with("GET /slow, 2"));
+  BOOST_TEST(app.wait_for("worker.exited").at("why").as_string() == "request_timeout");
+  app.wait_for("worker.ready");
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
 }

@@ -186,6 +186,11 @@ BOOST_AUTO_TEST_CASE(the_other_verbs) {
   BOOST_TEST(signal.at("signal").as_string() == "SIGUSR1");
   BOOST_TEST(body_of({"stop"}).at("quick").as_bool() == false);
   BOOST_TEST(body_of({"stop", "--quick"}).at("quick").as_bool() == true);
+  auto top = control_of({"top", "-d", "2.5"});
+  BOOST_CHECK(top.what == app::control_request::verb::top);
+  BOOST_CHECK(top.period == 2500ms);
+  BOOST_CHECK(control_of({"top"}).period == 1s);
+  BOOST_CHECK(run_of({"--request-timeout", "90"}).what.request_timeout == 90s);
   BOOST_TEST(control_of({"status", "--name", "shop"}).control ==
              supervisor::default_control_path("shop"));
 }
@@ -221,6 +226,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--log-format", "xml"}, "\"xml\""},
       {{"run", "--", "x", "{fd:admin}"}, "no listener is named admin"},
       {{"status", "-o", "yaml"}, "\"yaml\""},
+      {{"top", "-d", "10ms"}, "--delay"},
+      {{"run", "--request-timeout", "1", "--", "true"}, "--request-timeout"},
       {{"scale"}, "count"},
       {{"scale", "more"}, "\"more\""},
       {{"scale", ""}, "\"\""},
