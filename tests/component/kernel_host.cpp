@@ -284,8 +284,7 @@ BOOST_FIXTURE_TEST_CASE(stopped_mold_with_nothing_to_answer_is_left_alone, impat
   BOOST_REQUIRE(opened());
   BOOST_REQUIRE(ready(start()));
   signal_mold(SIGSTOP);
-  context.restart();
-  context.poll();
+  come_to_rest();
   BOOST_TEST(context.run_for(std::chrono::milliseconds(1200)) == 0u);
   signal_mold(SIGCONT);
   BOOST_REQUIRE(ready(start()));
@@ -354,8 +353,7 @@ BOOST_FIXTURE_TEST_CASE(watching_for_hangs_costs_an_idle_worker_nothing, fixture
   open(what);
   auto id = start();
   BOOST_REQUIRE(ready(id));
-  context.restart();
-  context.poll();
+  come_to_rest();
   BOOST_TEST(context.run_for(std::chrono::milliseconds(300)) == 0u);
 }
 

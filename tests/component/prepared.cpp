@@ -37,10 +37,11 @@ BOOST_AUTO_TEST_SUITE(prepared)
 BOOST_FIXTURE_TEST_CASE(last_words_of_a_worker_are_in_its_report, fixture) {
   open(spec("prepared_shouting"));
   BOOST_REQUIRE(opened());
-  for (int i = 0; i < 10; ++i) {  // also of those that were prepared
+  for (int i = 0; i < 3; ++i) {  // also of those that were prepared
     auto id = start();
     BOOST_REQUIRE(run_until([&] { return reported(id); }));
     BOOST_TEST(report(id).last_output == "cannot serve\n");
+    come_to_rest();
   }
 }
 
@@ -53,6 +54,7 @@ BOOST_FIXTURE_TEST_CASE(log_file_is_opened_at_the_launch_and_not_before, fixture
   for (int i = 0; i < 3; ++i) {
     auto id = start();
     BOOST_REQUIRE(run_until([&] { return reported(id); }));
+    come_to_rest();
     BOOST_TEST(fs::remove(directory / "log"));  // rotated
   }
 }
@@ -68,6 +70,7 @@ BOOST_FIXTURE_TEST_CASE(what_was_prepared_goes_with_its_program, fixture) {
     std::vector<supervisor::child_id> ids;
     for (int i = 0; i < 6; ++i) ids.push_back(start(generation));
     for (auto id : ids) BOOST_REQUIRE(ready(id));
+    come_to_rest();
     for (auto id : ids) BOOST_CHECK(!host->signal(id, SIGTERM));
     for (auto id : ids) BOOST_REQUIRE(run_until([&] { return reported(id); }));
     host->close_program("pool", generation);

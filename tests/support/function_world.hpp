@@ -41,6 +41,15 @@ struct function_world : kernel_world {
     return run_until([&] { return view(id).ready || view(id).over(); }) && view(id).ready;
   }
 
+  /// What a launch leaves to do, the next workers' pipes, is done soon after it.
+  void come_to_rest() {
+    bool later = false;
+    host->call_at(host->now() + std::chrono::milliseconds(100), [&] { later = true; });
+    BOOST_REQUIRE(run_until([&] { return later; }));
+    context.restart();
+    context.poll();
+  }
+
   const supervisor::event& last(supervisor::event_kind kind) const {
     auto it = std::find_if(events.rbegin(), events.rend(), [&](auto& e) { return e.kind == kind; });
     BOOST_REQUIRE((it != events.rend()));

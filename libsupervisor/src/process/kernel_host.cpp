@@ -19,8 +19,10 @@ namespace supervisor {
 
 namespace {
 
-/// How many children of a program stand ready to be started.
+/// How many children of a program stand ready to be started, and how long after the last launch
+/// they are made: the launched ones need the CPU now, and so may others that are dying.
 constexpr std::size_t most_prepared = 4;
+constexpr auto prepare_after = std::chrono::milliseconds(20);
 
 class kernel_host final : public host {
  public:
@@ -83,6 +85,7 @@ class kernel_host final : public host {
     std::shared_ptr<mold_program> mold;  ///< of functions
     std::vector<std::shared_ptr<child>> prepared;
     std::size_t to_prepare = 0;
+    timer_id preparing = 0;
   };
   struct held {
     std::shared_ptr<child> process;
@@ -107,7 +110,6 @@ class kernel_host final : public host {
   child_id last_ = 0;
   std::function<void(const child_key&, std::shared_ptr<const exit_report>)> report_;
   std::unique_ptr<signal_feed> signals_;
-  std::shared_ptr<void> alive_ = std::make_shared<char>();
 };
 
 kernel_host::~kernel_host() {
@@ -199,17 +201,18 @@ std::shared_ptr<child> kernel_host::take_child(generation& program) {
   return made;
 }
 
-/// When nobody waits for a worker, and behind what the new ones set off.
 void kernel_host::prepare_later(const program_name& name) {
-  asio::post(services_.executor, [this, name, alive = std::weak_ptr(alive_)] {
-    if (!alive.expired()) prepare(name);
-  });
+  auto it = programs_.find(name);
+  if (it == programs_.end() || it->second.prepared.size() >= it->second.to_prepare) return;
+  if (it->second.preparing) cancel(it->second.preparing);
+  it->second.preparing = call_at(now() + prepare_after, [this, name] { prepare(name); });
 }
 
 void kernel_host::prepare(const program_name& name) {
   auto it = programs_.find(name);
   if (it == programs_.end()) return;
-  auto& [what, mold, prepared, to_prepare] = it->second;
+  auto& [what, mold, prepared, to_prepare, preparing] = it->second;
+  preparing = 0;
   while (prepared.size() < to_prepare) {
     auto made = make_child(what);
     try {
