@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
@@ -17,6 +18,7 @@
 
 #include "control/log_sink.hpp"
 #include "control/server.hpp"
+#include "host/interruptible.hpp"
 #include "kernel/control_socket.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/find_program.hpp"
@@ -204,6 +206,7 @@ class master {
   void make_host(bool functions);
   void serve_control();
   asio::awaitable<void> live(const policy& decide);
+  asio::awaitable<void> take_decision(const policy& decide);
   int tell(const std::exception_ptr& failure);
 
   const run_options options_;
@@ -307,15 +310,41 @@ int master::tell(const std::exception_ptr& failure) {
   return started ? exit_code::failed : why.code;
 }
 
+asio::awaitable<void> master::take_decision(const policy& decide) {
+  code_ = co_await decide(*self_);
+}
+
+bool is_cancellation(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    return e.code() == asio::error::operation_aborted;
+  } catch (...) {
+    return false;
+  }
+}
+
 asio::awaitable<void> master::live(const policy& decide) {
+  interruptible deciding;
+  int interrupted = 0;
+  self_->on_interrupt([&](const signal_event& signal) {
+    self_->note(fmt::format("{}, which the policy neither handles nor waits for: {}",
+                            signal_name(signal.number),
+                            interrupted ? "killing what is left" : "cancelling the policy"));
+    interrupted = signal.number;
+    deciding.interrupt();
+  });
   std::exception_ptr failure;
   try {
-    code_ = co_await decide(*self_);
+    co_await deciding.run(take_decision(decide));
   } catch (...) {
     failure = std::current_exception();
   }
-  if (failure) code_ = tell(failure);
-  co_await self_->stop_all();
+  if (failure && interrupted && is_cancellation(failure))
+    code_ = exit_code::signalled + interrupted;
+  else if (failure)
+    code_ = tell(failure);
+  co_await self_->stop_all(interrupted == SIGQUIT);
 
   event stopped(event_kind::supervisor_stopped);
   stopped.count = code_;
@@ -335,7 +364,8 @@ int master::run(const policy& decide) {
     context_.stop();
   };
   asio::co_spawn(context_, live(decide), std::move(done));
-  asio::post(context_, [this] { log_.release(); });
+  // Twice: a policy that never waits is over one turn after its first step.
+  asio::post(context_, [this] { asio::post(context_, [this] { log_.release(); }); });
   while (!context_.stopped()) {
     try {
       context_.run();

@@ -1,6 +1,4 @@
 // The dispatcher on the kernel's own signals, sent by other processes.
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -8,118 +6,22 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/system/system_error.hpp>
 #include <boost/test/unit_test.hpp>
-#include <chrono>
 #include <fstream>
-#include <set>
 
-#include "supervisor/condition.hpp"
 #include "supervisor/signals.hpp"
-#include "supervisor/task_group.hpp"
-#include "support/pty.hpp"
+#include "support/signal_world.hpp"
 
 namespace asio = boost::asio;
 using asio::awaitable;
-using supervisor::condition;
 using supervisor::delivery;
 using dispatcher = supervisor::signal_dispatcher;
 using supervisor::signal_event;
-using supervisor::signal_handler;
 using supervisor::signal_name;
-using namespace std::chrono_literals;
+using test::disposition;
+using test::forked;
+using test::queue_signal;
 
 namespace {
-
-/// A process that runs `body`, which makes async-signal-safe calls only, and leaves with what it
-/// returns. Killed and reaped at the end of the scope, whatever happens.
-class process {
- public:
-  template <typename Body>
-  explicit process(Body body) : pid_(::fork()) {
-    if (pid_ == 0) ::_exit(body());
-    BOOST_REQUIRE(pid_ > 0);
-  }
-  ~process() {
-    if (pid_ <= 0) return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-  process(const process&) = delete;
-
-  pid_t pid() const { return pid_; }
-  /// The exit code; -signal where one killed it.
-  int wait() {
-    int status = 0;
-    BOOST_REQUIRE(::waitpid(std::exchange(pid_, -1), &status, 0) > 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-
- private:
-  pid_t pid_;
-};
-
-int queue_signal(pid_t pid, int number, int value) {
-  union sigval v;
-  v.sival_int = value;
-  return ::sigqueue(pid, number, v);
-}
-
-struct fixture {
-  asio::io_context context;
-  std::unique_ptr<supervisor::signal_feed> feed =
-      supervisor::kernel_signals(context.get_executor());
-  std::vector<std::string> told;
-  condition gate{context.get_executor()};
-  bool open = false;
-  std::vector<signal_event> calls;
-  std::uint64_t handled = 0;  // deliveries, by note()
-  dispatcher signals{context.get_executor(), *feed, watcher()};
-
-  dispatcher::observer watcher() {
-    dispatcher::observer o;
-    o.unhandled = [this](const signal_event& e) { told.push_back(signal_name(e.number)); };
-    return o;
-  }
-  signal_handler note() {
-    return [this](signal_event e) -> awaitable<void> {
-      calls.push_back(e);
-      handled += e.count;
-      co_return;
-    };
-  }
-  signal_handler slow() {
-    return [this](signal_event e) -> awaitable<void> {
-      calls.push_back(e);
-      while (!open) co_await gate.wait();
-    };
-  }
-  template <typename Done>
-  void run_until(Done done) {
-    auto deadline = std::chrono::steady_clock::now() + 20s;
-    context.restart();
-    while (!done()) {
-      BOOST_REQUIRE_MESSAGE(std::chrono::steady_clock::now() < deadline, "nothing came in time");
-      context.run_one_until(deadline);
-      if (context.stopped()) context.restart();
-    }
-  }
-  void poll() {
-    context.restart();
-    context.poll();
-  }
-  /// Calls of `number`, and what they sum up to.
-  std::uint64_t count(int number) const {
-    std::uint64_t n = 0;
-    for (auto& e : calls)
-      if (e.number == number) n += e.count;
-    return n;
-  }
-  std::int64_t sum(int number) const {
-    std::int64_t n = 0;
-    for (auto& e : calls)
-      if (e.number == number) n += e.value;
-    return n;
-  }
-};
 
 /// Signals of this process that are blocked somewhere and wait in the kernel.
 std::string pending_in_kernel() {
@@ -130,20 +32,14 @@ std::string pending_in_kernel() {
   return found;
 }
 
-struct sigaction disposition(int number) {
-  struct sigaction present;
-  BOOST_REQUIRE(::sigaction(number, nullptr, &present) == 0);
-  return present;
-}
-
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(signals, fixture)
+BOOST_FIXTURE_TEST_SUITE(signals, test::signal_world)
 
 BOOST_AUTO_TEST_CASE(a_thousand_from_another_process_lose_only_what_the_kernel_merges) {
   auto r = signals.on(SIGTTIN, note());
   auto end = signals.on(SIGUSR2, note());
-  process sender([parent = ::getpid()] {
+  forked sender([parent = ::getpid()] {
     for (int i = 0; i < 1000; ++i)
       if (::kill(parent, SIGTTIN) != 0) return 1;
     return ::kill(parent, SIGUSR2);
@@ -164,7 +60,7 @@ BOOST_AUTO_TEST_CASE(a_thousand_that_the_kernel_cannot_merge_are_exactly_a_thous
   int got[2];
   BOOST_REQUIRE(::pipe2(got, O_CLOEXEC) == 0);
   // Each is sent when the one before has been handled by the process.
-  process sender([parent = ::getpid(), got] {
+  forked sender([parent = ::getpid(), got] {
     ::close(got[1]);
     char byte;
     for (int i = 0; i < 1000; ++i)
@@ -195,7 +91,7 @@ BOOST_AUTO_TEST_CASE(counts_are_exact_beyond_what_asios_pipe_holds) {
 
 BOOST_AUTO_TEST_CASE(twenty_by_sigqueue_are_exactly_twenty_with_their_values) {
   auto r = signals.on(SIGRTMIN, note(), delivery::queue);
-  process sender([parent = ::getpid()] {
+  forked sender([parent = ::getpid()] {
     for (int i = 1; i <= 20; ++i)
       if (queue_signal(parent, SIGRTMIN, i) != 0) return 1;
     return 0;
@@ -227,7 +123,7 @@ BOOST_AUTO_TEST_CASE(term_is_served_while_twenty_thousand_others_are_pending) {
   auto counted = signals.on(SIGRTMIN, note(), delivery::queue);
   auto added = signals.on(SIGTTIN, note(), delivery::queue);
   auto stop = signals.on(SIGTERM, note());
-  process sender([parent = ::getpid()] {
+  forked sender([parent = ::getpid()] {
     for (int i = 0; i < 10'000; ++i)
       // EAGAIN is the limit of queued signals of the sender's user (RLIMIT_SIGPENDING).
       while (queue_signal(parent, SIGRTMIN, 1) != 0)
@@ -249,7 +145,7 @@ BOOST_AUTO_TEST_CASE(a_signal_in_a_hold_arrives_once_it_ends) {
   auto r = signals.on(SIGHUP, note());
   {
     dispatcher::hold critical(signals);
-    process sender([parent = ::getpid()] { return ::kill(parent, SIGHUP); });
+    forked sender([parent = ::getpid()] { return ::kill(parent, SIGHUP); });
     BOOST_TEST(sender.wait() == 0);
     ::raise(SIGHUP);
     poll();
@@ -263,7 +159,7 @@ BOOST_AUTO_TEST_CASE(a_handler_that_runs_long_does_not_delay_int) {
   auto interrupt = signals.on(SIGINT, note());
   ::raise(SIGHUP);
   run_until([&] { return count(SIGHUP) == 1; });
-  process sender([parent = ::getpid()] { return ::kill(parent, SIGINT); });
+  forked sender([parent = ::getpid()] { return ::kill(parent, SIGINT); });
   run_until([&] { return count(SIGINT) == 1; });
   BOOST_TEST(!open);
   open = true;
@@ -287,7 +183,7 @@ BOOST_AUTO_TEST_CASE(wait_tells_the_sender_and_the_value) {
     BOOST_TEST(!error);
     got = e;
   });
-  process sender([parent = ::getpid()] { return queue_signal(parent, SIGRTMIN + 2, 42); });
+  forked sender([parent = ::getpid()] { return queue_signal(parent, SIGRTMIN + 2, 42); });
   run_until([&] { return got.has_value(); });
   BOOST_TEST(got->number == SIGRTMIN + 2);
   BOOST_TEST(got->value == 42);
@@ -402,44 +298,6 @@ BOOST_AUTO_TEST_CASE(a_loop_whose_signals_are_dropped_can_end) {
   context.restart();
   context.run();  // returns
   BOOST_TEST(context.stopped());
-}
-
-BOOST_AUTO_TEST_CASE(a_blocking_read_is_restarted) {
-  auto r = signals.on(SIGUSR1, note());
-  int pipe[2];
-  BOOST_REQUIRE(::pipe2(pipe, O_CLOEXEC) == 0);
-  // The signal goes to a thread that sleeps in read(2) (state S in its stat file), then the byte.
-  process sender([parent = ::getpid(), pipe] {
-    char stat[256];
-    for (;;) {
-      char name[32] = "/proc/";
-      char digits[16];
-      int length = 0;
-      for (pid_t rest = parent; rest; rest /= 10) digits[length++] = char('0' + rest % 10);
-      char* end = name + 6;
-      while (length) *end++ = digits[--length];
-      for (char c : {'/', 's', 't', 'a', 't', '\0'}) *end++ = c;
-      int fd = ::open(name, O_RDONLY | O_CLOEXEC);
-      auto size = ::read(fd, stat, sizeof stat - 1);
-      ::close(fd);
-      if (size <= 0) return 1;
-      stat[size] = 0;
-      const char* close = stat;
-      for (const char* c = stat; *c; ++c)
-        if (*c == ')') close = c;
-      if (close[2] == 'S') break;
-    }
-    if (::kill(parent, SIGUSR1) != 0) return 2;
-    return ::write(pipe[1], "x", 1) == 1 ? 0 : 3;
-  });
-  char byte = 0;
-  errno = 0;
-  BOOST_TEST(::read(pipe[0], &byte, 1) == 1);
-  BOOST_TEST(byte == 'x');
-  BOOST_TEST(sender.wait() == 0);
-  run_until([&] { return calls.size() == 1; });
-  ::close(pipe[0]);
-  ::close(pipe[1]);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -62,6 +62,9 @@ BOOST_AUTO_TEST_CASE(what_is_no_name_has_no_number) {
                     "RTMINX",
                     "99999999999999",
                     "SIGRTMIN+99999999999999999999",
+                    "signal",
+                    "signal ",
+                    "signal 65",
                     "(null)"})
     BOOST_TEST(!signal_number(name).has_value(), name);
 }
@@ -69,8 +72,27 @@ BOOST_AUTO_TEST_CASE(what_is_no_name_has_no_number) {
 BOOST_AUTO_TEST_CASE(every_name_leads_back_to_its_number) {
   for (int number = 1; number <= SIGRTMAX; ++number) {
     auto name = signal_name(number);
-    if (name.starts_with("SIG")) BOOST_TEST(signal_number(name).value_or(-1) == number, name);
+    BOOST_TEST(signal_number(name).value_or(-1) == number, name);
+    BOOST_TEST(signal_number(std::to_string(number)).value_or(-1) == number, name);
+    // glibc's own two have no name.
+    bool own = number >= 32 && number < SIGRTMIN;
+    BOOST_TEST(name.starts_with("SIG") == !own, name);
   }
+}
+
+BOOST_AUTO_TEST_CASE(real_time_signals_count_from_both_ends) {
+  int numbers = SIGRTMAX - SIGRTMIN;
+  for (int i = 0; i <= numbers; ++i) {
+    auto up = "RTMIN+" + std::to_string(i);
+    auto down = "SIGRTMAX-" + std::to_string(i);
+    BOOST_TEST(signal_number(up).value_or(-1) == SIGRTMIN + i, up);
+    BOOST_TEST(signal_number(down).value_or(-1) == SIGRTMAX - i, down);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(trap_signals_are_those_of_a_shell) {
+  const std::vector<int> those{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+  BOOST_TEST(supervisor::trap_signals() == those, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -15,6 +15,7 @@ enum class errc {
   superseded,        ///< another command changed what this one waited for
   invalid_argument,  ///< a value out of range; the message names it
   degraded,          ///< settled, but not every wanted worker is ready
+  timed_out,         ///< the limit of with_deadline() or open_device() passed
 };
 
 const boost::system::error_category& supervisor_category() noexcept;
@@ -33,6 +34,8 @@ inline constexpr int unreachable = 7;  ///< a master is there but does not answe
 inline constexpr int denied = 8;       ///< no permission
 inline constexpr int rolled_back = 9;
 inline constexpr int conflict = 10;  ///< in use, or superseded
+/// And the signal's number, as a shell has it: INT, QUIT or TERM cancelled the policy.
+inline constexpr int signalled = 128;
 }  // namespace exit_code
 
 }  // namespace supervisor

@@ -37,6 +37,11 @@ std::optional<int> mold_role(int argc, char** argv, std::span<const worker_funct
 /// Runs `decide` as the supervisor of this process until it returns; its value is the exit code.
 /// Takes the mold's role where this process was started for it. What the policy leaves running is
 /// stopped by the ladder and joined. An exception that leaves the policy is logged: exit code 1.
+///
+/// INT, QUIT or TERM that the policy neither handles nor waits for cancels it (terminally: what it
+/// awaits throws operation_aborted), everything is stopped in order - quickly for QUIT - and the
+/// exit code is 128 and the number, unless the policy catches that and returns its own. A second
+/// one kills what is left; it is reaped all the same.
 int run(int argc, char** argv, const policy& decide, std::vector<worker_function> functions = {},
         run_options options = {});
 

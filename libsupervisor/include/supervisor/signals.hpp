@@ -22,6 +22,23 @@ std::string signal_name(int number);
 /// The number of "TERM", "SIGTERM", "term", "RTMIN+1", "15"; nothing where there is none.
 std::optional<int> signal_number(std::string_view name) noexcept;
 
+/// HUP, INT, QUIT, TERM: those by which people end a program, and which a shell script traps.
+std::vector<int> trap_signals();
+
+/// Blocks every signal in this thread while it lives. A thread inherits the mask of the one that
+/// makes it, so threads made meanwhile never take a signal and no call of theirs fails with EINTR:
+/// signals are the loop's thread's alone. Faults (SEGV, BUS, FPE, ILL, TRAP, SYS) stay as they are,
+/// since they are of the thread that makes them.
+class signals_blocked {
+ public:
+  signals_blocked() noexcept;
+  ~signals_blocked();
+  signals_blocked(const signals_blocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
 /// One delivery of a signal, or several that came together (`count`): all from the kernel itself
 /// (SI_KERNEL: a terminal), or none of them.
 struct signal_event {
@@ -58,6 +75,13 @@ class signal_feed {
   virtual std::vector<signal_event> take() = 0;
   /// `ready` is called from the loop when take() has something; an edge, it may come without cause.
   virtual void on_ready(std::function<void()> ready) = 0;
+
+  // What only the kernel's signals have; a simulation has neither calls nor descriptors.
+  /// See signal_dispatcher::restarts().
+  virtual void restarts(int, bool) {}
+  /// See signal_dispatcher::wakeup_descriptor().
+  virtual int wakeup_descriptor() { return -1; }
+  virtual std::uint64_t wakeups_lost() noexcept { return 0; }
 };
 
 /// The real source, on one asio::signal_set: SA_SIGINFO over Asio's handler keeps exact counts and
@@ -91,7 +115,8 @@ struct until {
 
 /// Delivers signals to coroutine handlers, each signal in a lane of its own: a handler that runs
 /// long delays no other signal. Stop signals (INT, QUIT, TERM) are delivered before all others.
-/// Runs on one executor, single-threaded; everything it started is joined by close().
+/// Runs on one executor, single-threaded; everything it started is joined by close(). From another
+/// thread, go through the executor: asio::post(executor, [&] { ... signals.on(...) ... }).
 class signal_dispatcher {
   struct impl;
 
@@ -140,6 +165,24 @@ class signal_dispatcher {
   /// They are caught from this call on, as by watch(). A waiter takes precedence over a handler.
   /// Cancellation leaves the signal undelivered.
   boost::asio::awaitable<signal_event> wait(std::vector<int> numbers);
+
+  /// What becomes of `number` while nobody handles it: `fallback` is called from the loop, instead
+  /// of the signal being kept. It ends where watch() or wait() names the number.
+  void otherwise(int number, std::function<void(const signal_event&)> fallback);
+  /// Whether otherwise() is in force for `number`.
+  bool falls_back(int number) const noexcept;
+
+  /// siginterrupt(3): whether a blocking call of this program that `number` interrupts goes on
+  /// after the handler (SA_RESTART; so from the start) or fails with EINTR. Calls of the library
+  /// never fail with EINTR. Holds for as long as the feed does.
+  void restarts(int number, bool);
+
+  /// For a loop that is not Asio's: the read end of a pipe, to which each caught signal writes its
+  /// number as one byte. Poll it, read it empty, then poll the io_context. It does not block, is
+  /// the feed's, and there from the first call on; -1 in a simulation, which poll(2) ignores.
+  int wakeup_descriptor();
+  /// Bytes that found the pipe full. The signals themselves are never lost.
+  std::uint64_t wakeups_lost() const noexcept;
 
   /// A critical section: while a hold lives nothing is delivered; then everything is. Nestable.
   class hold {

@@ -125,6 +125,10 @@ class supervisor {
   boost::asio::awaitable<signal_event> serve(const handlers& on, until end,
                                              time_point deadline = never);
   signal_dispatcher& signals();
+  /// `fallback` is called for INT, QUIT and TERM while the policy neither handles them nor waits
+  /// for them; without one they are kept until it does. supervisor::run cancels the policy. From
+  /// the second on, everything that is left is killed first.
+  void on_interrupt(std::function<void(const signal_event&)> fallback);
 
   boost::asio::awaitable<void> sleep_for(duration);
   time_point now() const;
@@ -137,9 +141,10 @@ class supervisor {
   /// Asks serve() to return as if a stop signal had come (the control socket's `stop`).
   void request_stop(bool quick = false);
   bool stop_requested() const;
-  /// Stops every pool by its ladder and joins what was spawned, shielded from cancellation; INT,
-  /// QUIT or request_stop(true) meanwhile make it quick. Called for a policy that returned, threw,
-  /// or was cancelled; a second call waits for the same.
+  /// Stops every pool by its ladder and joins what was spawned, shielded from cancellation. INT,
+  /// QUIT or request_stop(true) meanwhile make it quick; where it is that, or on_interrupt() was
+  /// called before, they kill what is left. Called for a policy that returned, threw, or was
+  /// cancelled; a second call waits for the same.
   boost::asio::awaitable<void> stop_all(bool quick = false);
 
  private:

@@ -25,6 +25,8 @@ class category final : public boost::system::error_category {
         return "invalid argument";
       case errc::degraded:
         return "not every wanted worker is ready";
+      case errc::timed_out:
+        return "timed out";
     }
     return "error " + std::to_string(value);
   }

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <boost/asio/error.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cassert>
 #include <climits>
 #include <deque>
 #include <map>
+#include <thread>
 
 #include "supervisor/condition.hpp"
 #include "supervisor/signals.hpp"
@@ -103,12 +105,19 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     explicit lane(const asio::any_io_executor& executor) : group(executor) {}
     std::vector<entry> handlers;  // the last one is in force
     backlog kept;
-    task_group group;  // of at most one: the handler that runs
+    task_group group;                                    // of at most one: the handler that runs
+    std::function<void(const signal_event&)> otherwise;  // in force while not watched
     bool caught = false;
     bool watched = false;  // also without a handler
     bool running = false;
     bool interrupted = false;
     bool told = false;
+
+    bool falls_back() const noexcept { return otherwise && !watched && handlers.empty(); }
+    void fall_back(const signal_event& event) const {
+      auto call = otherwise;  // it may set another
+      call(event);
+    }
   };
 
   struct waiter {
@@ -125,7 +134,15 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   impl(asio::any_io_executor e, signal_feed& f, observer o)
       : executor(std::move(e)), feed(&f), watcher(std::move(o)) {}
 
+  /// Whose thread may come here: the loop's, or while that does not run the maker's. Of other
+  /// executors than a plain loop's it cannot be told.
+  bool on_our_thread() const noexcept {
+    auto* loop = executor.target<asio::io_context::executor_type>();
+    return !loop || loop->running_in_this_thread() || std::this_thread::get_id() == maker;
+  }
+
   lane& caught_lane(int number) {
+    assert(on_our_thread() && "from another thread, post to the dispatcher's executor");
     auto& l = lanes.try_emplace(number, executor).first->second;
     if (!l.caught && feed) {
       feed->watch(number);
@@ -137,7 +154,8 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   void drop(const entry& e) {
     auto& l = lanes.at(e->number);
     std::erase(l.handlers, e);
-    if (!l.handlers.empty() || l.watched || !l.caught) return;
+    if (l.falls_back() && !l.kept.empty()) deliver_later();
+    if (!l.handlers.empty() || l.watched || l.otherwise || !l.caught) return;
     l.caught = false;
     l.kept.clear();
     if (feed) feed->unwatch(e->number);
@@ -152,6 +170,7 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
         if (is_stop(event.number) == stop) route(event);
     for (auto& [number, l] : lanes) {
       while (l.handlers.empty() && !l.kept.empty() && waiting_for(number)) to_waiter(l.kept.pop());
+      while (!l.kept.empty() && l.falls_back()) l.fall_back(l.kept.pop());
       advance(l);
     }
   }
@@ -162,6 +181,7 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     auto& l = found->second;
     if (event.cause == 0 && watcher.delivered) event.cause = watcher.delivered(event);
     if (waiting_for(event.number)) return to_waiter(event);
+    if (l.falls_back()) return l.fall_back(event);
     l.kept.push(event);
     if (l.handlers.empty() && !std::exchange(l.told, true) && watcher.unhandled)
       watcher.unhandled(event);
@@ -274,6 +294,7 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   }
 
   asio::any_io_executor executor;
+  const std::thread::id maker = std::this_thread::get_id();
   signal_feed* feed;
   observer watcher;
   std::map<int, lane> lanes;  // never erased from: a handler that runs refers to its lane
@@ -318,6 +339,26 @@ bool signal_dispatcher::handled(int number) const noexcept {
 
 void signal_dispatcher::watch(int number) { impl_->caught_lane(number).watched = true; }
 
+void signal_dispatcher::otherwise(int number, std::function<void(const signal_event&)> fallback) {
+  auto& lane = impl_->caught_lane(number);
+  lane.watched = false;
+  lane.otherwise = std::move(fallback);
+  if (!lane.kept.empty()) impl_->deliver_later();
+}
+
+bool signal_dispatcher::falls_back(int number) const noexcept {
+  auto found = impl_->lanes.find(number);
+  return found != impl_->lanes.end() && found->second.otherwise && !found->second.watched;
+}
+
+void signal_dispatcher::restarts(int number, bool restart) {
+  impl_->feed->restarts(number, restart);
+}
+int signal_dispatcher::wakeup_descriptor() { return impl_->feed->wakeup_descriptor(); }
+std::uint64_t signal_dispatcher::wakeups_lost() const noexcept {
+  return impl_->feed->wakeups_lost();
+}
+
 asio::awaitable<signal_event> signal_dispatcher::wait(std::vector<int> numbers) {
   for (int number : numbers) watch(number);
   return impl::wait(impl_, std::move(numbers));
@@ -349,6 +390,7 @@ void signal_dispatcher::registration::reset() noexcept {
 }
 
 signal_dispatcher::hold::hold(signal_dispatcher& dispatcher) : impl_(dispatcher.impl_) {
+  assert(impl_->on_our_thread() && "from another thread, post to the dispatcher's executor");
   ++impl_->holds;
 }
 signal_dispatcher::hold::hold(hold&&) noexcept = default;

@@ -48,6 +48,8 @@ std::string signal_name(int number) {
   return "signal " + std::to_string(number);
 }
 
+std::vector<int> trap_signals() { return {SIGHUP, SIGINT, SIGQUIT, SIGTERM}; }
+
 std::optional<int> signal_number(std::string_view text) noexcept {
   std::array<char, 16> upper;  // longer than any name
   if (text.empty() || text.size() > upper.size()) return {};
@@ -56,6 +58,7 @@ std::optional<int> signal_number(std::string_view text) noexcept {
   std::string_view name(upper.data(), text.size());
   if (auto number = parse_number(name))
     return *number >= 1 && *number <= SIGRTMAX ? number : std::nullopt;
+  if (name.starts_with("SIGNAL ")) return signal_number(name.substr(7));  // what has no name
   if (name.starts_with("SIG")) name.remove_prefix(3);
   if (auto number = parse_real_time(name)) return number;
   for (auto& other : aliases)

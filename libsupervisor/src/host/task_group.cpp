@@ -6,10 +6,10 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
 #include <list>
 
+#include "host/interruptible.hpp"
 #include "supervisor/condition.hpp"
 
 namespace asio = boost::asio;
@@ -51,23 +51,6 @@ task_group::task_group(asio::any_io_executor executor,
     : impl_(std::make_shared<impl>(std::move(executor), std::move(failed))) {}
 task_group::~task_group() = default;
 
-namespace {
-
-/// co_spawn awaits once more after a task that never suspended, outside its own try block: with a
-/// cancellation pending that would throw out of the loop instead of completing.
-asio::awaitable<void> shielded_end(asio::awaitable<void> task) {
-  std::exception_ptr error;
-  try {
-    co_await std::move(task);
-  } catch (...) {
-    error = std::current_exception();
-  }
-  co_await asio::this_coro::throw_if_cancelled(false);
-  if (error) std::rethrow_exception(error);
-}
-
-}  // namespace
-
 void task_group::spawn(asio::awaitable<void> task) {
   auto member = impl_->members.emplace(impl_->members.end());
   auto done = [self = impl_, member](std::exception_ptr error) {
@@ -81,7 +64,7 @@ void task_group::spawn(asio::awaitable<void> task) {
     self->left.notify();
   };
   // Only within the loop does co_spawn reach the task before a cancellation can; one that came
-  // earlier would throw out of the loop, as above.
+  // earlier would throw out of the loop, see shielded_end().
   asio::post(impl_->executor,
              [self = impl_, member, task = std::move(task), done = std::move(done)]() mutable {
                if (member->cancelled) return done(nullptr);

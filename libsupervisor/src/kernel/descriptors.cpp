@@ -9,6 +9,7 @@
 #include <sys/un.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -40,6 +41,12 @@ ends make_output_pipe() {
   ends both{unique_fd(fds[0]), unique_fd(fds[1])};
   set_nonblocking(both.ours.get(), true);
   return both;
+}
+
+ends make_wakeup_pipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0) throw_errno("pipe");
+  return {unique_fd(fds[0]), unique_fd(fds[1])};
 }
 
 ends make_channel() {
@@ -131,9 +138,15 @@ rlimit raise_descriptor_limit() noexcept {
 }
 
 bool wait_readable(int fd, duration limit) noexcept {
-  auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit).count();
-  pollfd readable{fd, POLLIN, 0};
-  return ::poll(&readable, 1, static_cast<int>(std::max<std::int64_t>(milliseconds, 0))) == 1;
+  auto deadline = later(std::chrono::steady_clock::now(), limit);
+  for (;;) {
+    auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    auto wait = deadline == never ? -1 : std::clamp<std::int64_t>(left.count(), 0, INT_MAX);
+    pollfd readable{fd, POLLIN, 0};
+    int ready = ::poll(&readable, 1, static_cast<int>(wait));
+    if (ready >= 0 || errno != EINTR) return ready == 1;
+  }
 }
 
 unique_fd open_unblocked(int fd) noexcept {

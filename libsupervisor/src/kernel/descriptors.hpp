@@ -19,6 +19,8 @@ struct ends {
 
 /// A pipe; ours is the read end and does not block. All of these throw system_error.
 ends make_output_pipe();
+/// A pipe of which neither end waits; ours is the read end.
+ends make_wakeup_pipe();
 /// A SOCK_SEQPACKET pair; ours does not block.
 ends make_channel();
 /// The datagram socket of sd_notify(3), bound to an abstract address of the kernel's choice, which

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <string>
 
+#include "kernel/descriptors.hpp"
 #include "kernel/error.hpp"
 
 namespace supervisor::kernel {
@@ -23,7 +24,9 @@ int wait_pidfd(int pidfd, siginfo_t& info, int options, rusage* usage) noexcept 
   info.si_pid = 0;
   long result;
   // The fifth argument is of the system call only, waitid(2) "C library/kernel differences".
-  do result = ::syscall(SYS_waitid, by_pidfd, pidfd, &info, options | WEXITED | WNOHANG, usage);
+  // __WALL: also a child without an exit signal.
+  options |= WEXITED | WNOHANG | __WALL;
+  do result = ::syscall(SYS_waitid, by_pidfd, pidfd, &info, options, usage);
   while (result < 0 && errno == EINTR);
   return static_cast<int>(result);
 }
@@ -70,14 +73,14 @@ std::optional<obituary> reap(int pidfd) noexcept {
 
 std::optional<obituary> reap_within(int pidfd, duration limit) noexcept {
   using std::chrono::steady_clock;
-  auto deadline = steady_clock::now() + limit;
+  auto deadline = later(steady_clock::now(), limit);
   for (;;) {
     auto result = reap(pidfd);
-    auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now());
-    if (result || left.count() <= 0) return result;
-    pollfd readable{pidfd, POLLIN, 0};
+    auto left = deadline - steady_clock::now();
+    if (result || left <= duration{}) return result;
     // Between readable and reapable there is nothing to wait for but time.
-    if (::poll(&readable, 1, static_cast<int>(left.count())) == 1) ::poll(nullptr, 0, 1);
+    if (wait_readable(pidfd, left) && !(result = reap(pidfd))) ::poll(nullptr, 0, 1);
+    if (result) return result;
   }
 }
 

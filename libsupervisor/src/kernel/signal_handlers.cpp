@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <climits>
+
+#include "kernel/error.hpp"
 
 namespace supervisor::kernel {
 
@@ -89,6 +90,8 @@ struct tally {
 struct inbox {
   tally sent, by_kernel;
   struct sigaction under{};
+  std::atomic<int> wakeup{-1};  // a pipe
+  std::atomic<std::uint64_t> wakeups_lost{0};
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
@@ -115,11 +118,16 @@ void keep(int number, const siginfo_t& info) noexcept {
 void on_signal(int number, siginfo_t* info, void* context) {
   int saved = errno;
   keep(number, *info);
-  auto& under = inboxes[static_cast<std::size_t>(number)].under;
-  if (under.sa_flags & SA_SIGINFO)
-    under.sa_sigaction(number, info, context);
+  auto& box = inboxes[static_cast<std::size_t>(number)];
+  if (box.under.sa_flags & SA_SIGINFO)
+    box.under.sa_sigaction(number, info, context);
   else
-    under.sa_handler(number);
+    box.under.sa_handler(number);
+  // Last: who is woken by it finds Asio's pipe filled.
+  int pipe = box.wakeup.load(std::memory_order_relaxed);
+  auto byte = static_cast<unsigned char>(number);
+  if (pipe >= 0 && ::write(pipe, &byte, 1) != 1)
+    box.wakeups_lost.fetch_add(1, std::memory_order_relaxed);
   errno = saved;
 }
 
@@ -127,23 +135,19 @@ bool is_ours(const struct sigaction& action) noexcept {
   return (action.sa_flags & SA_SIGINFO) && action.sa_sigaction == on_signal;
 }
 
-[[noreturn]] void fail(int error, const char* what) {
-  throw boost::system::system_error(error, boost::system::system_category(), what);
-}
-
 }  // namespace
 
 struct sigaction disposition(int number) {
   struct sigaction present;
-  if (sigaction(number, nullptr, &present) != 0) fail(errno, "sigaction");
+  if (sigaction(number, nullptr, &present) != 0) throw_errno("sigaction");
   return present;
 }
 
-void catch_signal(int number) {
+void catch_signal(int number, bool restart) {
   auto under = disposition(number);
   bool function =
       under.sa_flags & SA_SIGINFO || (under.sa_handler != SIG_DFL && under.sa_handler != SIG_IGN);
-  if (is_ours(under) || !function) fail(EBUSY, "catching a signal twice");
+  if (is_ours(under) || !function) throw_errno("catching a signal twice", EBUSY);
 
   std::vector<signal_event> stale;
   collect(number, stale);
@@ -151,10 +155,26 @@ void catch_signal(int number) {
 
   struct sigaction ours{};
   ours.sa_sigaction = on_signal;
-  // SA_RESTART: a signal must not fail the blocking calls of a program that links the library.
-  ours.sa_flags = SA_SIGINFO | SA_RESTART;
+  // A signal must not fail the blocking calls of a program that links the library, unless asked.
+  ours.sa_flags = SA_SIGINFO | (restart ? SA_RESTART : 0);
   sigfillset(&ours.sa_mask);
-  if (sigaction(number, &ours, nullptr) != 0) fail(errno, "sigaction");
+  if (sigaction(number, &ours, nullptr) != 0) throw_errno("sigaction");
+}
+
+void set_restart(int number, bool restart) noexcept {
+  struct sigaction present;
+  if (sigaction(number, nullptr, &present) != 0 || !is_ours(present)) return;
+  present.sa_flags = SA_SIGINFO | (restart ? SA_RESTART : 0);
+  sigaction(number, &present, nullptr);
+}
+
+void set_wakeup(int number, int pipe) noexcept {
+  inboxes[static_cast<std::size_t>(number)].wakeup.store(pipe, std::memory_order_relaxed);
+}
+
+std::uint64_t take_wakeups_lost(int number) noexcept {
+  return inboxes[static_cast<std::size_t>(number)].wakeups_lost.exchange(0,
+                                                                         std::memory_order_relaxed);
 }
 
 void release_signal(int number, const struct sigaction& before) noexcept {

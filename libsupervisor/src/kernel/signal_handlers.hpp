@@ -13,8 +13,18 @@ namespace supervisor::kernel {
 struct sigaction disposition(int number);
 
 /// Puts our handler over the present one, which must be a function: each delivery is counted and
-/// its sender kept, then that one is called. Throws system_error: EBUSY where ours stands already.
-void catch_signal(int number);
+/// its sender kept, then that one is called. Calls that it interrupts are restarted, or fail with
+/// EINTR. Throws system_error: EBUSY where ours stands already.
+void catch_signal(int number, bool restart);
+
+/// Changes what catch_signal() was told, where our handler stands.
+void set_restart(int number, bool restart) noexcept;
+
+/// From now on each delivery writes its number as one byte into this pipe; -1: into none.
+void set_wakeup(int number, int pipe) noexcept;
+
+/// Bytes that did not fit since the last call.
+std::uint64_t take_wakeups_lost(int number) noexcept;
 
 /// The end of catch_signal(). Where our handler still stands, the one under it comes back; where
 /// somebody has replaced it since (Asio does, by SIG_DFL), `before` does.

@@ -7,7 +7,20 @@
 #include <cerrno>
 #include <cstdint>
 
-namespace supervisor::kernel {
+#include "supervisor/signals.hpp"
+
+namespace supervisor {
+
+signals_blocked::signals_blocked() noexcept {
+  sigset_t chosen;
+  sigfillset(&chosen);
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigdelset(&chosen, fault);
+  pthread_sigmask(SIG_BLOCK, &chosen, &before_);
+}
+
+signals_blocked::~signals_blocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+namespace kernel {
 
 blocked_signals::blocked_signals() noexcept {
   sigset_t all;
@@ -28,4 +41,6 @@ int reset_signals() noexcept {
   return ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &empty, nullptr, mask_size) < 0 ? errno : 0;
 }
 
-}  // namespace supervisor::kernel
+}  // namespace kernel
+
+}  // namespace supervisor

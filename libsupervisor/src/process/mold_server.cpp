@@ -375,6 +375,7 @@ int run_mold(int argc, char** argv, kernel::unique_fd socket,
   self.socket = std::move(socket);
   if (master == 0) master = getppid();
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a belt: the closed socket ends the mold too
+  ::signal(SIGPIPE, SIG_IGN);        // in preload too
   kernel::take_title_area();
   kernel::set_short_name(mold_short_name);
   use_null_stdin();

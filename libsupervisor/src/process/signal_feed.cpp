@@ -1,7 +1,9 @@
 // The kernel's signals, on one asio::signal_set.
 #include <boost/asio/signal_set.hpp>
 #include <map>
+#include <set>
 
+#include "kernel/descriptors.hpp"
 #include "kernel/signal_handlers.hpp"
 #include "kernel/signal_mask.hpp"
 #include "supervisor/signals.hpp"
@@ -67,13 +69,15 @@ class kernel_feed final : public signal_feed {
     auto before = kernel::disposition(number);
     state_->set.add(number);
     try {
-      kernel::catch_signal(number);
+      kernel::catch_signal(number, !interrupting_.contains(number));
     } catch (...) {
       boost::system::error_code ignored;
       state_->set.remove(number, ignored);
       throw;
     }
     state_->watched.emplace(number, before);
+    kernel::take_wakeups_lost(number);  // an earlier feed's
+    kernel::set_wakeup(number, wakeup_.theirs.get());
     state_->arm();
   }
 
@@ -81,6 +85,7 @@ class kernel_feed final : public signal_feed {
     auto found = state_->watched.find(number);
     if (found == state_->watched.end()) return;
     auto before = found->second;
+    wakeups_lost_ += kernel::take_wakeups_lost(number);
     state_->watched.erase(found);
     remove(number, before);
     if (state_->watched.empty()) state_->set.cancel();
@@ -98,6 +103,29 @@ class kernel_feed final : public signal_feed {
     state_->told = false;
   }
 
+  void restarts(int number, bool restart) override {
+    if (restart)
+      interrupting_.erase(number);
+    else
+      interrupting_.insert(number);
+    if (state_->watched.contains(number)) kernel::set_restart(number, restart);
+  }
+
+  int wakeup_descriptor() override {
+    if (!wakeup_.ours) {
+      wakeup_ = kernel::make_wakeup_pipe();
+      for (auto& [number, before] : state_->watched)
+        kernel::set_wakeup(number, wakeup_.theirs.get());
+    }
+    return wakeup_.ours.get();
+  }
+
+  std::uint64_t wakeups_lost() noexcept override {
+    for (auto& [number, before] : state_->watched)
+      wakeups_lost_ += kernel::take_wakeups_lost(number);
+    return wakeups_lost_;
+  }
+
  private:
   /// Asio resets to SIG_DFL (never to what was there), so a signal must not come in between. Other
   /// threads of the process can still take one there; a supervisor has none.
@@ -106,9 +134,13 @@ class kernel_feed final : public signal_feed {
     boost::system::error_code ignored;  // fails only where the number is not in the set
     state_->set.remove(number, ignored);
     kernel::release_signal(number, before);
+    kernel::set_wakeup(number, -1);
   }
 
   std::shared_ptr<feed_state> state_;
+  std::set<int> interrupting_;  // not restarting
+  kernel::ends wakeup_;         // none until it is asked for
+  std::uint64_t wakeups_lost_ = 0;
 };
 
 }  // namespace

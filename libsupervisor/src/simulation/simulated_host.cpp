@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "host/deadline_timer.hpp"
 #include "simulation/simulated_signals.hpp"
 #include "simulation/virtual_loop.hpp"
 
@@ -232,7 +233,9 @@ void simulated_host::impl::send_reports() {
 
 // What the test does and sees.
 
-simulated_host::simulated_host(std::uint64_t seed) : impl_(std::make_unique<impl>(seed)) {}
+simulated_host::simulated_host(std::uint64_t seed) : impl_(std::make_unique<impl>(seed)) {
+  keep_time(impl_->loop.context(), *this);
+}
 
 simulated_host::~simulated_host() {
   // Coroutines that die with the loop may still cancel their timers, so all else must be there.
@@ -263,6 +266,7 @@ void simulated_host::crash() {
   auto reported = std::exchange(impl_->reported, nullptr);
   impl_->signals.crash();
   impl_->loop.crash();
+  keep_time(impl_->loop.context(), *this);
 }
 
 std::vector<child_id> simulated_host::living() const {

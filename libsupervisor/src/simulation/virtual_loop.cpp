@@ -22,13 +22,13 @@ void count(std::size_t& steps) {
 
 /// With a public shutdown(), which drops what is queued and the coroutines in it; executors stay
 /// valid until the destructor.
-struct virtual_loop::context : asio::io_context {
-  context() : asio::io_context(1), work(get_executor()) {}
+struct virtual_loop::io : asio::io_context {
+  io() : asio::io_context(1), work(get_executor()) {}
   using asio::execution_context::shutdown;
   asio::executor_work_guard<executor_type> work;
 };
 
-virtual_loop::virtual_loop(time_point start) : now_(start), context_(new context) {}
+virtual_loop::virtual_loop(time_point start) : now_(start), context_(new io) {}
 virtual_loop::~virtual_loop() = default;
 
 time_point virtual_loop::after(duration d) const noexcept {
@@ -36,6 +36,8 @@ time_point virtual_loop::after(duration d) const noexcept {
 }
 
 asio::any_io_executor virtual_loop::executor() noexcept { return context_->get_executor(); }
+
+asio::execution_context& virtual_loop::context() noexcept { return *context_; }
 
 void virtual_loop::post(std::function<void()> work) { asio::post(*context_, std::move(work)); }
 
@@ -115,7 +117,7 @@ void virtual_loop::run_for(duration d) {
 
 void virtual_loop::crash() {
   std::vector<std::function<void()>> dropped;  // destroyed last: destructors may come back here
-  crashed_.push_back(std::exchange(context_, std::make_unique<context>()));
+  crashed_.push_back(std::exchange(context_, std::make_unique<io>()));
   for (auto it = timers_.begin(); it != timers_.end();) {
     auto& [id, timer] = *it;
     if (timer.whose == owner::world) {

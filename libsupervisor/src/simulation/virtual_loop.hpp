@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -28,6 +29,7 @@ class virtual_loop {
   time_point now() const noexcept { return now_; }
   time_point after(duration) const noexcept;  ///< now + duration, or never
   boost::asio::any_io_executor executor() noexcept;
+  boost::asio::execution_context& context() noexcept;
   void post(std::function<void()> work);
   timer_id call_at(time_point, std::function<void()> work, owner);
   void cancel(timer_id);
@@ -44,7 +46,7 @@ class virtual_loop {
   std::function<std::uint64_t(std::uint64_t n)> pick;
 
  private:
-  struct context;
+  struct io;
   struct timer {
     time_point when;
     std::function<void()> work;
@@ -58,8 +60,8 @@ class virtual_loop {
   timer_id last_ = 0;
   std::map<timer_id, timer> timers_;
   std::set<std::pair<time_point, timer_id>> deadlines_;
-  std::unique_ptr<context> context_;
-  std::vector<std::unique_ptr<context>> crashed_;  ///< somebody may still hold their executors
+  std::unique_ptr<io> context_;
+  std::vector<std::unique_ptr<io>> crashed_;  ///< somebody may still hold their executors
 };
 
 }  // namespace supervisor

@@ -29,6 +29,9 @@ bool from_terminal(supervisor& self, const signal_event& e) {
 
 asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
                              prefork_options options) {
+  // Kept from here on: one that comes before the pool is there, or while a stop is under way, is
+  // answered in its turn.
+  for (int number : {SIGINT, SIGQUIT, SIGTERM}) self.signals().watch(number);
   for (auto& listener : options.listeners) listener = self.listen(listener);
   auto web = self.pool(std::move(name), std::move(what), std::max(options.workers, 1u));
 

@@ -107,8 +107,9 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
     return [this, handler](signal_event e) { return run_handler(log, handler, e); };
   }
 
-  asio::awaitable<void> take(std::vector<int> numbers, std::optional<signal_event>& taken) {
-    auto event = co_await signals.wait(std::move(numbers));
+  asio::awaitable<void> take(asio::awaitable<signal_event> next,
+                             std::optional<signal_event>& taken) {
+    auto event = co_await std::move(next);
     taken = event;
     asked.notify();
   }
@@ -117,7 +118,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   asio::awaitable<signal_event> first_of(std::vector<int> numbers, time_point deadline) {
     std::optional<signal_event> taken;
     task_group listening(outside.executor());
-    listening.spawn(take(std::move(numbers), taken));
+    listening.spawn(take(signals.wait(std::move(numbers)), taken));
     std::exception_ptr error;
     try {
       while (!taken && !request && outside.now() < deadline) co_await asked.wait(deadline);
@@ -138,11 +139,28 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
     co_return event;
   }
 
+  void interrupt(const signal_event& event) {
+    if (std::exchange(interrupted, true)) hurry(true);
+    auto tell = fallback;
+    tell(event);
+  }
+
+  /// Makes the stop quick, or kills what is left; it is reaped and reported as ever.
+  void hurry(bool kill) {
+    for (auto& p : pools) {
+      // Recorded at its call; who waits for the stop waits for this too.
+      static_cast<void>(p->stop(true));
+      if (kill) p->signal_all(SIGKILL);
+    }
+  }
+
   std::shared_ptr<pool_keeper> find(std::string_view wanted) const {
     for (auto& p : pools)
       if (p->name() == wanted) return p;
     return nullptr;
   }
+
+  static asio::awaitable<void> hasten(supervisor&, bool quick);
 
   std::shared_ptr<pool_keeper> add(pool_state state, program_specs specs) {
     if (find(state.name))
@@ -159,6 +177,8 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   condition asked;              ///< serve() has something to look at
   std::optional<bool> request;  ///< to stop; true: quickly
   bool stop_requested = false;
+  std::function<void(const signal_event&)> fallback;  ///< see on_interrupt()
+  bool interrupted = false;
   bool stopping = false;
   std::vector<std::shared_ptr<pool_keeper>> pools;
   std::set<std::string> adopted;  ///< not yet named by the policy
@@ -231,6 +251,10 @@ asio::awaitable<signal_event> supervisor::serve(const handlers& on, until end,
   std::vector<signal_dispatcher::registration> registered;
   for (auto& entry : on.entries())
     registered.push_back(self.signals.on(entry.number, self.caused(entry.handler), entry.mode));
+  // The wait makes them kept signals; afterwards they are again what they were.
+  std::vector<int> unclaimed;
+  for (int number : end.numbers)
+    if (self.signals.falls_back(number)) unclaimed.push_back(number);
   std::exception_ptr error;
   signal_event event;
   try {
@@ -238,6 +262,8 @@ asio::awaitable<signal_event> supervisor::serve(const handlers& on, until end,
   } catch (...) {
     error = std::current_exception();
   }
+  for (int number : unclaimed)
+    self.signals.otherwise(number, [&self](auto& e) { self.interrupt(e); });
   // Whatever ended it, no handler is left behind.
   registered.clear();
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
@@ -248,6 +274,13 @@ asio::awaitable<signal_event> supervisor::serve(const handlers& on, until end,
 }
 
 signal_dispatcher& supervisor::signals() { return impl_->signals; }
+
+void supervisor::on_interrupt(std::function<void(const signal_event&)> fallback) {
+  impl_->fallback = std::move(fallback);
+  for (int number : {SIGINT, SIGQUIT, SIGTERM})
+    impl_->signals.otherwise(number, [self = impl_.get()](auto& e) { self->interrupt(e); });
+}
+
 journal& supervisor::log() { return impl_->log; }
 time_point supervisor::now() const { return impl_->outside.now(); }
 
@@ -271,21 +304,16 @@ void supervisor::request_stop(bool quick) {
 }
 bool supervisor::stop_requested() const { return impl_->stop_requested; }
 
-namespace {
-
-/// Makes a graceful stop quick when INT, QUIT or a quick request comes.
-asio::awaitable<void> hasten(class supervisor& self, std::vector<pool> pools) {
+/// Makes a graceful stop quick when INT, QUIT or a quick request comes, and a quick one a kill.
+asio::awaitable<void> supervisor::impl::hasten(supervisor& self, bool quick) {
   const handlers none;
   for (;;) {
     until impatient{SIGINT, SIGQUIT, SIGTERM};
     auto event = co_await self.serve(none, std::move(impatient));
     if (event.number == SIGTERM) continue;  // asked to stop, once more
-    // Each records at its call; who waits for the stop waits for these too.
-    for (auto& p : pools) static_cast<void>(p.stop(true));
+    self.impl_->hurry(std::exchange(quick, true));
   }
 }
-
-}  // namespace
 
 asio::awaitable<void> supervisor::stop_all(bool quick) {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
@@ -295,12 +323,14 @@ asio::awaitable<void> supervisor::stop_all(bool quick) {
     e.text = quick ? "at once" : "gracefully";
     self.log.record(std::move(e));
   }
+  // Kept from here on, until hasten() runs.
+  for (int number : {SIGINT, SIGQUIT, SIGTERM}) self.signals.watch(number);
   self.tasks.cancel();
   std::vector<asio::awaitable<outcome>> stops;
   for (auto& p : self.pools) stops.push_back(p->stop(quick));
 
   task_group hastening(self.outside.executor());
-  hastening.spawn(hasten(*this, pools()));
+  hastening.spawn(impl::hasten(*this, quick || self.interrupted));
   for (auto& stop : stops) co_await std::move(stop);
   hastening.cancel();
   co_await hastening.join();
