@@ -112,6 +112,12 @@ std::optional<std::string> process::line() {
   }
 }
 
+bool process::await_output(const std::string& text) {
+  while (out_text_.find(text) == out_text_.npos)
+    if (!read_some(static_cast<int>(std::chrono::milliseconds(patience).count()))) return false;
+  return true;
+}
+
 ending process::finish() {
   while (read_some(static_cast<int>(std::chrono::milliseconds(patience).count()))) {
   }

@@ -44,6 +44,8 @@ class process {
   void signal(int number);
   /// The next line of stderr; empty when there is none any more. Throws when patience ends.
   std::optional<std::string> line();
+  /// Reads on until stdout holds `text`; false when it ends without.
+  bool await_output(const std::string& text);
   /// Reads both streams to their ends and reaps it.
   ending finish();
 
