@@ -202,7 +202,9 @@ BOOST_AUTO_TEST_CASE(blocked_signals_leave_faults_and_come_back_as_they_were) {
 
 BOOST_AUTO_TEST_CASE(another_thread_registers_through_the_executor) {
   dispatcher::registration r;
-  std::thread([&] { asio::post(context, [&] { r = signals.on(SIGUSR1, note()); }); }).join();
+  auto enlist = [&] { r = signals.on(SIGUSR1, note()); };
+  std::thread other([&] { asio::post(context, enlist); });
+  other.join();
   run_until([&] { return signals.handled(SIGUSR1); });
   ::raise(SIGUSR1);
   run_until([&] { return calls.size() == 1; });

@@ -21,6 +21,10 @@ namespace supervisor::kernel {
 
 namespace {
 
+int open_file(const char* path, int flags, mode_t mode = 0) noexcept {
+  return uninterrupted([=] { return ::open(path, flags | O_CLOEXEC, mode); });
+}
+
 /// O_NONBLOCK belongs to the open file description: an end set so leaves the other end alone.
 void set_nonblocking(int fd, bool on) {
   int flags = ::fcntl(fd, F_GETFL);
@@ -110,18 +114,17 @@ void clear_timer(int timer) noexcept {
   [[maybe_unused]] auto ignored = ::read(timer, &expirations, sizeof expirations);
 }
 
-unique_fd open_null() { return checked(::open("/dev/null", O_RDWR | O_CLOEXEC), "/dev/null"); }
+unique_fd open_null() { return checked(open_file("/dev/null", O_RDWR), "/dev/null"); }
 
 unique_fd open_output_file(const std::string& path) {
   auto fd = checked(
-      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0640),
-      path);
+      open_file(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0640), path);
   set_nonblocking(fd.get(), false);
   return fd;
 }
 
 unique_fd pin_program(const std::string& path) {
-  return checked(::open(path.c_str(), O_PATH | O_CLOEXEC), path);
+  return checked(open_file(path.c_str(), O_PATH), path);
 }
 
 rlimit descriptor_limit() noexcept {
@@ -154,7 +157,7 @@ unique_fd open_unblocked(int fd) noexcept {
   if (::fstat(fd, &info) != 0 || !(S_ISFIFO(info.st_mode) || S_ISCHR(info.st_mode))) return {};
   char path[32];
   std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return unique_fd(::open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  return unique_fd(open_file(path, O_WRONLY | O_NONBLOCK | O_NOCTTY));
 }
 
 bool write_now(int fd, std::string_view text) noexcept {

@@ -15,4 +15,14 @@ inline boost::system::error_code last_error() noexcept {
   throw boost::system::system_error(error, boost::system::system_category(), what);
 }
 
+/// The system call `call`, again where a handler without SA_RESTART has interrupted it. Even what
+/// never waits may be: file systems in user space, signal(7).
+template <typename Call>
+auto uninterrupted(Call call) noexcept {
+  decltype(call()) result;
+  do result = call();
+  while (result < 0 && errno == EINTR);
+  return result;
+}
+
 }  // namespace supervisor::kernel

@@ -19,7 +19,7 @@ namespace {
 
 std::string read_start(int fd) {
   char buffer[64];
-  auto size = ::pread(fd, buffer, sizeof buffer, 0);
+  auto size = uninterrupted([&] { return ::pread(fd, buffer, sizeof buffer, 0); });
   return {buffer, size > 0 ? static_cast<std::size_t>(size) : 0};
 }
 
@@ -42,8 +42,8 @@ bool still_there(int fd, const std::string& path) {
 
 unique_fd open_regular(const std::string& path, mode_t mode) {
   // O_NONBLOCK: a FIFO of that name must not stop us.
-  unique_fd fd(::open(path.c_str(),
-                      O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, mode));
+  constexpr int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  unique_fd fd(uninterrupted([&] { return ::open(path.c_str(), flags, mode); }));
   if (!fd) throw_errno(path);
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) throw_errno(path);
@@ -57,7 +57,7 @@ lock_file::lock_file(std::string path, pid_t holder, mode_t mode) {
   unique_fd fd;
   do {
     fd = open_regular(path, mode);
-    if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (uninterrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) throw_errno(path);
       throw already_locked(path, std::max(parse_pid(read_start(fd.get())), 0));
     }
@@ -68,7 +68,9 @@ lock_file::lock_file(std::string path, pid_t holder, mode_t mode) {
   // Written over the old text, then cut: a reader never sees an empty file.
   auto text = std::to_string(holder) + '\n';
   auto size = static_cast<ssize_t>(text.size());
-  if (::pwrite(fd.get(), text.data(), text.size(), 0) != size || ::ftruncate(fd.get(), size) != 0) {
+  auto write = [&] { return ::pwrite(fd.get(), text.data(), text.size(), 0); };
+  auto cut = [&] { return ::ftruncate(fd.get(), size); };
+  if (uninterrupted(write) != size || uninterrupted(cut) != 0) {
     int error = errno;
     ::unlink(path.c_str());
     throw_errno(path, error);

@@ -22,13 +22,11 @@ namespace {
 int wait_pidfd(int pidfd, siginfo_t& info, int options, rusage* usage) noexcept {
   constexpr int by_pidfd = 3;  // P_PIDFD
   info.si_pid = 0;
-  long result;
   // The fifth argument is of the system call only, waitid(2) "C library/kernel differences".
   // __WALL: also a child without an exit signal.
   options |= WEXITED | WNOHANG | __WALL;
-  do result = ::syscall(SYS_waitid, by_pidfd, pidfd, &info, options, usage);
-  while (result < 0 && errno == EINTR);
-  return static_cast<int>(result);
+  return static_cast<int>(
+      uninterrupted([&] { return ::syscall(SYS_waitid, by_pidfd, pidfd, &info, options, usage); }));
 }
 
 exit_status status_of(const siginfo_t& info) noexcept {

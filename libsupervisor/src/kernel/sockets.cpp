@@ -131,10 +131,10 @@ unique_fd open_unix(const listener_spec& spec) {
   // and bind happen under a lock, which is on the directory so that nothing is left behind.
   const auto slash = spec.host.rfind('/');
   const std::string directory = slash == spec.host.npos ? "." : spec.host.substr(0, slash + 1);
-  unique_fd lock(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  unique_fd lock(
+      uninterrupted([&] { return ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
   if (!lock) fail(spec, errno, "the directory " + directory + " must exist and be readable");
-  while (flock(lock.get(), LOCK_EX) != 0)
-    if (errno != EINTR) fail(spec, errno);
+  if (uninterrupted([&] { return flock(lock.get(), LOCK_EX); }) != 0) fail(spec, errno);
 
   remove_stale(spec, address);
   unique_fd socket = new_socket(AF_UNIX);

@@ -140,6 +140,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   }
 
   void interrupt(const signal_event& event) {
+    journal::because cause(log, event.cause);
     if (std::exchange(interrupted, true)) hurry(true);
     auto tell = fallback;
     tell(event);
