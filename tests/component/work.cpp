@@ -130,13 +130,9 @@ const test::function hooked{worker_function("work.hooked", serve_with_hooks)
                                 .before_exit(fail_last)};
 
 std::optional<asio::thread_pool> threads;
-/// Threads of the worker's own take no signal of the process: the mask is inherited.
 void start_threads(worker&) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const supervisor::signals_blocked in_them;  // the mask is inherited
   threads.emplace(4);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 void join_threads(worker&) { threads->join(); }
 
