@@ -15,6 +15,7 @@
 #include <boost/asio/use_future.hpp>
 #include <boost/system/system_error.hpp>
 #include <boost/test/unit_test.hpp>
+#include <list>
 #include <memory>
 
 #include "supervisor/condition.hpp"
@@ -95,8 +96,9 @@ struct fixture {
   template <typename T>
   std::shared_ptr<result<T>> start(awaitable<T> operation) {
     auto r = std::make_shared<result<T>>();
+    auto slot = cancels.emplace_back().slot();
     asio::co_spawn(context, std::move(operation),
-                   asio::bind_cancellation_slot(cancel.slot(), [r](std::exception_ptr e, T value) {
+                   asio::bind_cancellation_slot(slot, [r](std::exception_ptr e, T value) {
                      r->over = true;
                      r->error = e;
                      if (!e) r->value = std::move(value);
@@ -116,7 +118,7 @@ struct fixture {
   }
 
   asio::io_context context{1};
-  asio::cancellation_signal cancel;
+  std::list<asio::cancellation_signal> cancels;  // one an operation
 };
 
 }  // namespace
@@ -190,7 +192,7 @@ BOOST_AUTO_TEST_CASE(cancelling_the_caller_cancels_the_operation) {
   auto r = start(with_deadline(wait_for(gate, gone), ages));
   context.poll();
   BOOST_TEST(!r->over);
-  asio::post(context, [&] { cancel.emit(asio::cancellation_type::terminal); });
+  asio::post(context, [&] { cancels.back().emit(asio::cancellation_type::terminal); });
   run();
   BOOST_TEST(gone);
   BOOST_TEST((r->code() == asio::error::operation_aborted));
@@ -205,7 +207,7 @@ BOOST_AUTO_TEST_CASE(other_kinds_of_cancellation_pass_where_the_caller_lets_them
   asio::steady_timer timer(context, ages);
   auto r = start(total_sleep(timer));
   context.poll();
-  asio::post(context, [&] { cancel.emit(asio::cancellation_type::total); });
+  asio::post(context, [&] { cancels.back().emit(asio::cancellation_type::total); });
   run();
   BOOST_TEST((r->code() == asio::error::operation_aborted));
 }
