@@ -40,6 +40,7 @@ struct board {
                                             ///< of the accounting figure: picoseconds a request
   std::atomic<std::int64_t> settled_ns;     ///< when the master first knew all workers ready
   std::atomic<std::uint32_t> ready;         ///< workers that began to serve
+  std::atomic<std::uint32_t> handled;       ///< calls of a signal handler
   std::atomic<pid_t> accepted_by[1 << 16];  ///< by client port: the worker that accepted it
 };
 
@@ -65,6 +66,14 @@ inline void note_accepted(int connection) {
   socklen_t size = sizeof peer;
   getpeername(connection, reinterpret_cast<sockaddr*>(&peer), &size);
   the_board().accepted_by[ntohs(peer.sin_port)] = getpid();
+}
+
+/// The first line of a signal handler.
+inline void note_handled() {
+  auto now = now_ns();
+  auto& board = the_board();
+  board.handled_ns = now;
+  ++board.handled;
 }
 
 /// What a mold does before it forks: takes and touches BENCH_PRELOAD_MB of heap in pieces of 1 KiB,

@@ -172,6 +172,9 @@ class Arena:
     def raw(self, mode="respond", workers=4, preload=0):
         return self._own("raw", "bench_raw", mode, workers, preload)
 
+    def asio(self):
+        return self._own("asio", "bench_asio", "signal", 0, 0)
+
     def demo(self, workers=2):
         program, port, home = self.path("prefork"), free_port(), self.home("demo")
         if not os.path.exists(program):

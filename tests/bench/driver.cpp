@@ -18,6 +18,7 @@ int run(const std::vector<std::string>& words) {
   if (figure == "respawn-all") return bench::measure_respawn(count, true, all);
   if (figure == "accepted") return bench::measure_accepted(count, all);
   if (figure == "signal") return bench::measure_signal(count, all);
+  if (figure == "signal-rate") return bench::measure_signal_rate(count, all);
   if (figure == "sparse") return bench::measure_sparse(count, all[0], true);
   if (figure == "sparse-kills") return bench::measure_sparse(count, all[0], false);
   if (figure == "storm") return bench::measure_storm(count, all[0]);

@@ -62,6 +62,8 @@ inline constexpr std::string_view keep_alive = "GET / HTTP/1.1\r\nHost: b\r\n\r\
 int measure_respawn(unsigned rounds, bool all, const std::vector<contestant>&);
 int measure_accepted(unsigned rounds, const std::vector<contestant>&);
 int measure_signal(unsigned rounds, const std::vector<contestant>&);
+/// Rounds of a second each.
+int measure_signal_rate(unsigned rounds, const std::vector<contestant>&);
 /// With `scaling` the pool is also told to grow and shrink, and workers to leave (TERM).
 int measure_sparse(unsigned seconds, const contestant&, bool scaling);
 int measure_storm(unsigned seconds, const contestant&);

@@ -88,12 +88,15 @@ awaitable<int> keep_pool(supervisor::supervisor& self) {
   return supervisor::prefork(self, "bench", supervisor::spec("serve"), std::move(options));
 }
 
+awaitable<void> stamp(supervisor::signal_event) {
+  bench::note_handled();
+  co_return;
+}
+
 awaitable<int> stamp_signals(supervisor::supervisor& self) {
   supervisor::handlers on;
-  on(SIGTTIN, [](supervisor::signal_event) -> awaitable<void> {
-    bench::the_board().handled_ns = bench::now_ns();
-    co_return;
-  });
+  on(SIGTTIN, stamp);
+  on(SIGRTMIN, stamp, supervisor::delivery::queue);
   ++bench::the_board().ready;
   co_await self.serve(on, supervisor::until(SIGTERM));
   co_return 0;
