@@ -16,7 +16,6 @@
 #include <optional>
 #include <stdexcept>
 
-#include "control/log_sink.hpp"
 #include "control/server.hpp"
 #include "host/interruptible.hpp"
 #include "kernel/control_socket.hpp"
@@ -24,8 +23,10 @@
 #include "kernel/find_program.hpp"
 #include "kernel/lock_file.hpp"
 #include "kernel/standard_descriptors.hpp"
+#include "log_writer.hpp"
 #include "process/kernel_host.hpp"
 #include "process/mold.hpp"
+#include "start_failure.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/prefork.hpp"
 #include "worker/boot.hpp"
@@ -35,25 +36,6 @@ namespace asio = boost::asio;
 namespace supervisor {
 
 namespace {
-
-/// system_error's words without Boost's "[system:13 at ...]".
-std::string words_of(const std::exception& error) {
-  std::string words = error.what();
-  return words.substr(0, words.find(" [system:"));
-}
-
-/// Why a master did not start: what to say, and the exit code that the command line documents.
-struct start_failure : std::runtime_error {
-  start_failure(int c, const std::string& message) : std::runtime_error(message), code(c) {}
-  int code;
-};
-
-/// Of a file or socket of the master's own that could not be had.
-int code_of(const boost::system::system_error& error) {
-  bool denied = error.code() == boost::system::errc::permission_denied ||
-                error.code() == boost::system::errc::operation_not_permitted;
-  return denied ? exit_code::denied : exit_code::usage;
-}
 
 /// From a failure before anything was started.
 start_failure explain(const std::exception_ptr& failure) {
@@ -93,101 +75,6 @@ std::string own_program(const std::vector<std::string>& arguments) {
   auto path = fs::read_symlink(running, error);
   return error ? running.string() : path.string();
 }
-
-/// Where log lines go: stderr, or a file that is opened anew on USR1. What goes to stderr is held
-/// back until the policy has come past its first step: who could not start has one thing to say.
-class log_output {
- public:
-  explicit log_output(std::string path) : path_(std::move(path)) {
-    if (path_.empty()) held_.emplace();
-    try {
-      open();
-    } catch (const boost::system::system_error& error) {
-      throw start_failure(code_of(error), fmt::format("the log file {}; choose a path with "
-                                                      "--log-file",
-                                                      words_of(error)));
-    }
-  }
-  bool write(std::string_view line) {
-    if (held_) {
-      held_->append(line);
-      return true;
-    }
-    return silent_ || kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
-  }
-  /// Writes what was held back, and holds nothing any more.
-  void release() {
-    auto lines = std::exchange(held_, std::nullopt);
-    if (lines && !lines->empty()) write(*lines);
-  }
-  /// Forgets what was held back, and what comes.
-  void drop() {
-    silent_ = held_.has_value();
-    held_.reset();
-  }
-  /// A path that cannot be opened now leaves the log where it is.
-  void reopen() {
-    try {
-      open();
-    } catch (const boost::system::system_error& error) {
-      write(fmt::format("cannot reopen the log: {}\n", words_of(error)));
-    }
-  }
-
- private:
-  void open() {
-    auto file = path_.empty() ? kernel::unique_fd() : kernel::open_output_file(path_);
-    auto own = kernel::open_unblocked(file ? file.get() : STDERR_FILENO);
-    file_ = std::move(own ? own : file);
-  }
-
-  std::string path_;
-  kernel::unique_fd file_;
-  std::optional<std::string> held_;
-  bool silent_ = false;
-};
-
-/// Writes the log when what an event sets off has begun: a line costs about as much as ordering a
-/// worker, and neither a replacement nor a signal's handler is to wait for that.
-class log_writer {
- public:
-  log_writer(asio::io_context& context, const log_options& options)
-      : context_(context),
-        output_(options.file),
-        sink_(options, [this](std::string_view line) { return output_.write(line); }) {}
-  ~log_writer() { flush(); }
-
-  void write(const event& e) {
-    // The new file's first line is the one about USR1.
-    if (e.kind == event_kind::signal_received && e.number == SIGUSR1) {
-      flush();
-      output_.reopen();
-    }
-    waiting_.push_back(e);
-    if (waiting_.size() > 1) return;
-    // Twice, because whatever the event sets off is itself posted, and that is behind us.
-    asio::post(context_, [this] { asio::post(context_, [this] { flush(); }); });
-  }
-  void write_output(std::string_view pool, unsigned slot, bool is_stderr, std::string_view line) {
-    flush();
-    sink_.output_line(pool, slot, is_stderr, line);
-  }
-  void flush() noexcept {
-    for (auto& e : waiting_) sink_.write(e);
-    waiting_.clear();
-  }
-  void release() {
-    flush();
-    output_.release();
-  }
-  void drop() { output_.drop(); }
-
- private:
-  asio::io_context& context_;
-  log_output output_;
-  log_sink sink_;
-  std::vector<event> waiting_;
-};
 
 std::pair<pid_t, uid_t> identify(control_server::socket& client) {
   auto peer = kernel::peer_of(client.native_handle());

@@ -40,7 +40,7 @@ struct board {
                                             ///< of the accounting figure: picoseconds a request
   std::atomic<std::int64_t> settled_ns;     ///< when the master first knew all workers ready
   std::atomic<std::uint32_t> ready;         ///< workers that began to serve
-  std::atomic<std::uint32_t> handled;       ///< calls of a signal handler
+  std::atomic<std::uint32_t> handled;       ///< deliveries that a signal handler got
   std::atomic<pid_t> accepted_by[1 << 16];  ///< by client port: the worker that accepted it
 };
 
@@ -68,12 +68,12 @@ inline void note_accepted(int connection) {
   the_board().accepted_by[ntohs(peer.sin_port)] = getpid();
 }
 
-/// The first line of a signal handler.
-inline void note_handled() {
+/// The first line of a signal handler, of `count` deliveries.
+inline void note_handled(std::uint32_t count = 1) {
   auto now = now_ns();
   auto& board = the_board();
   board.handled_ns = now;
-  ++board.handled;
+  board.handled += count;
 }
 
 /// What a mold does before it forks: takes and touches BENCH_PRELOAD_MB of heap in pieces of 1 KiB,

@@ -88,8 +88,8 @@ awaitable<int> keep_pool(supervisor::supervisor& self) {
   return supervisor::prefork(self, "bench", supervisor::spec("serve"), std::move(options));
 }
 
-awaitable<void> stamp(supervisor::signal_event) {
-  bench::note_handled();
+awaitable<void> stamp(supervisor::signal_event event) {
+  bench::note_handled(static_cast<std::uint32_t>(event.count));
   co_return;
 }
 

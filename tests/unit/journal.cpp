@@ -219,12 +219,19 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("stopped, exit code 1", event(event_kind::supervisor_stopped)).count = 1;
   add("listening on http=127.0.0.1:80", event(event_kind::listener_opened)).text =
       "http=127.0.0.1:80";
-  auto& signal = add("received SIGTTIN, 3 times", event(event_kind::signal_received));
+  auto& signal =
+      add("received SIGTTIN from the kernel, 3 times", event(event_kind::signal_received));
   signal.number = SIGTTIN;
   signal.count = 3;
-  add("received SIGHUP from pid 12", event(event_kind::signal_received)).text =
-      "SIGHUP from pid 12";
-  add("SIGUSR2 has no handler, ignored", event(event_kind::signal_unhandled)).number = SIGUSR2;
+  signal.pid = ::supervisor::the_kernel;
+  auto& hup = add("received SIGHUP from pid 12, uid 7", event(event_kind::signal_received));
+  hup.number = SIGHUP;
+  hup.pid = 12;
+  hup.uid = 7;
+  auto& unhandled = add("SIGUSR2 from several processes has no handler, ignored",
+                        event(event_kind::signal_unhandled));
+  unhandled.number = SIGUSR2;
+  unhandled.pid = ::supervisor::several_senders;
   auto& failed = add("the handler of SIGHUP failed: oh", event(event_kind::handler_failed));
   failed.number = SIGHUP;
   failed.text = "oh";

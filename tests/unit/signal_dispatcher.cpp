@@ -5,11 +5,11 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <boost/test/unit_test.hpp>
-#include <set>
 
 #include "supervisor/condition.hpp"
 #include "supervisor/signals.hpp"
 #include "supervisor/task_group.hpp"
+#include "support/fake_feed.hpp"
 
 namespace asio = boost::asio;
 using asio::awaitable;
@@ -17,27 +17,11 @@ using supervisor::condition;
 using supervisor::delivery;
 using dispatcher = supervisor::signal_dispatcher;
 using supervisor::signal_event;
-using supervisor::signal_feed;
 using supervisor::signal_handler;
 using supervisor::signal_name;
 using supervisor::task_group;
 
 namespace {
-
-struct fake_feed final : signal_feed {
-  void watch(int number) override {
-    BOOST_TEST(watched.insert(number).second);
-    if (number == SIGKILL)
-      throw boost::system::system_error(EINVAL, boost::system::system_category());
-  }
-  void unwatch(int number) override { BOOST_TEST(watched.erase(number) == 1u); }
-  std::vector<signal_event> take() override { return std::exchange(pending, {}); }
-  void on_ready(std::function<void()> f) override { ready = std::move(f); }
-
-  std::set<int> watched;
-  std::vector<signal_event> pending;
-  std::function<void()> ready;
-};
 
 signal_event of(int number, std::uint64_t count = 1, int value = 0) {
   signal_event e;
@@ -49,7 +33,7 @@ signal_event of(int number, std::uint64_t count = 1, int value = 0) {
 
 struct fixture {
   asio::io_context context;
-  fake_feed feed;
+  test::fake_feed feed;
   std::vector<std::string> told;
   std::uint64_t last_id = 0;
   std::vector<signal_event> calls;
@@ -222,9 +206,28 @@ BOOST_AUTO_TEST_CASE(stop_signals_overtake_all_others_of_a_take) {
   std::vector<dispatcher::registration> all;
   for (int n : {SIGHUP, SIGUSR1, SIGTERM, SIGINT, SIGQUIT, SIGRTMIN})
     all.push_back(signals.on(n, slow()));
+  poll();  // from then on a handler is called at once
   send({of(SIGHUP), of(SIGUSR1), of(SIGRTMIN), of(SIGTERM), of(SIGINT)});
   BOOST_TEST(called() == "TERMx1 INTx1 HUPx1 USR1x1 RTMINx1 ");
   let_go();
+}
+
+BOOST_AUTO_TEST_CASE(a_handler_may_be_dropped_and_registered_again_at_any_time) {
+  auto hup = signals.on(SIGHUP, slow());
+  hup.reset();  // before its coroutine has begun
+  hup = signals.on(SIGHUP, slow());
+  send({of(SIGHUP)});
+  BOOST_TEST(called() == "HUPx1 ");
+  hup.reset();  // while it runs
+  hup = signals.on(SIGHUP, slow());
+  send({of(SIGHUP)});
+  let_go();
+  BOOST_TEST(called() == "HUPx1 HUPx1 ");
+  hup.reset();  // while it rests
+  hup = signals.on(SIGHUP, slow());
+  send({of(SIGHUP, 2)});
+  BOOST_TEST(called() == "HUPx1 HUPx1 HUPx2 ");
+  close();
 }
 
 BOOST_AUTO_TEST_CASE(a_handler_that_runs_long_delays_no_other_signal) {
@@ -412,7 +415,7 @@ BOOST_AUTO_TEST_CASE(a_signal_that_cannot_be_caught_is_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(its_end_unwatches_everything) {
-  fake_feed other;
+  test::fake_feed other;
   {
     dispatcher d(context.get_executor(), other);
     d.watch(SIGHUP);
@@ -424,7 +427,7 @@ BOOST_AUTO_TEST_CASE(its_end_unwatches_everything) {
 }
 
 BOOST_AUTO_TEST_CASE(a_registration_may_outlive_the_dispatcher) {
-  fake_feed other;
+  test::fake_feed other;
   dispatcher::registration r;
   {
     dispatcher d(context.get_executor(), other);

@@ -27,8 +27,8 @@ enum class event_kind : std::uint8_t {
   supervisor_stopping,  ///< [text: why]
   supervisor_stopped,   ///< [count: exit code]
   listener_opened,      ///< [text: name=address]
-  signal_received,      ///< [count, number: signal, text: name and sender]
-  signal_unhandled,     ///< [number, text]
+  signal_received,      ///< [count, number: signal, pid: sender or one of the below, uid]
+  signal_unhandled,     ///< [number, pid, uid]
   handler_failed,       ///< [number, text: what the exception says]
   command_received,     ///< a control command [text: verb, arguments, who]
   pool_opened,          ///< [count: target, generation, text: what its workers are]
@@ -59,6 +59,9 @@ enum class event_kind : std::uint8_t {
   mold_exited,       ///< [exit, exit_cause: stopped = by us, hang; generation, text]
   note,              ///< a policy's own words [text]
 };
+/// Who sent a signal, where that is no process, or not one.
+inline constexpr pid_t the_kernel = -1, several_senders = -2;
+
 /// "worker.ready", "pool.resized", ...
 std::string_view to_string(event_kind) noexcept;
 severity severity_of(const struct event&) noexcept;
@@ -80,6 +83,7 @@ struct event {
   std::uint64_t generation = 0;
   std::uint64_t child = 0;  ///< the host's id of the child
   pid_t pid = 0;
+  uid_t uid = 0;
 
   // What happened.
   std::int64_t count = 0;

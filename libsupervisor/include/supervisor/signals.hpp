@@ -113,6 +113,8 @@ struct until {
   std::vector<int> numbers;
 };
 
+class journal;
+
 /// Delivers signals to coroutine handlers, each signal in a lane of its own: a handler that runs
 /// long delays no other signal. Stop signals (INT, QUIT, TERM) are delivered before all others.
 /// Runs on one executor, single-threaded; everything it started is joined by close(). From another
@@ -125,13 +127,16 @@ class signal_dispatcher {
   /// signal_event::cause), and the first one of each number that nobody handled.
   struct observer {
     std::function<std::uint64_t(const signal_event&)> delivered;
+    /// What a handler records in it before its first suspension has signal_event::cause as cause.
+    journal* log = nullptr;
     std::function<void(const signal_event&)> unhandled;
     std::function<void(int number, std::exception_ptr)> failed;  ///< a handler threw
   };
 
   /// `feed` outlives the dispatcher. Handlers that still run at its end go on; who still waits is
   /// never resumed, its coroutine is destroyed.
-  signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed, observer = {});
+  signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed);
+  signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed, observer);
   ~signal_dispatcher();
   signal_dispatcher(const signal_dispatcher&) = delete;
 

@@ -106,7 +106,9 @@ void add_subject(object& o, const event& e) {
   o.text("pool", e.pool);
   if (e.slot_id) o.number("slot", e.slot);
   if (e.generation) o.number("generation", e.generation);
-  if (e.pid > 0) o.number("pid", e.pid);
+  bool sent = e.kind == event_kind::signal_received || e.kind == event_kind::signal_unhandled;
+  if (e.pid > 0) o.number(sent ? "from_pid" : "pid", e.pid);
+  if (sent && e.pid > 0) o.number("from_uid", e.uid);
 }
 
 void add_launch_error(object& o, std::string& out, const launch_error& why) {

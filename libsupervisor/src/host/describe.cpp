@@ -45,7 +45,10 @@ std::string subject(const event& e) {
 }
 
 std::string signal_text(const event& e) {
-  return e.text.empty() ? signal_name(static_cast<int>(e.number)) : e.text;
+  auto name = signal_name(static_cast<int>(e.number));
+  if (e.pid == several_senders) return name + " from several processes";
+  if (e.pid == the_kernel) return name + " from the kernel";
+  return fmt::format("{} from pid {}, uid {}", name, e.pid, e.uid);
 }
 
 std::string next_step(const event& e, time_point now) {

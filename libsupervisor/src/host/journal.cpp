@@ -164,7 +164,7 @@ struct journal::state {
 
   std::map<std::uint64_t, std::shared_ptr<subscriber>> sinks;
   std::uint64_t last_sink = 0;
-  std::deque<event> waiting;  ///< recorded by sinks, or being told
+  std::deque<event> waiting;  ///< recorded by sinks
   bool telling = false;
 };
 
@@ -176,10 +176,13 @@ std::uint64_t journal::record(event e) {
   auto time = clock_();
   e.at = time.first;
   e.wall = time.second;
-  state_->waiting.push_back(std::move(e));
-  if (state_->telling) return id;
+  if (state_->telling) {
+    state_->waiting.push_back(std::move(e));
+    return id;
+  }
   auto alive = state_;  // a sink may end the journal's owner
   alive->telling = true;
+  alive->tell(e);
   while (!alive->waiting.empty()) {
     auto next = std::move(alive->waiting.front());
     alive->waiting.pop_front();

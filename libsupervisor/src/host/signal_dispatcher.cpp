@@ -1,95 +1,25 @@
 #include <algorithm>
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
 #include <cassert>
-#include <climits>
-#include <deque>
 #include <map>
 #include <thread>
 
+#include "host/signal_backlog.hpp"
 #include "supervisor/condition.hpp"
+#include "supervisor/journal.hpp"
 #include "supervisor/signals.hpp"
 #include "supervisor/task_group.hpp"
 
 namespace asio = boost::asio;
 
 namespace supervisor {
-
-namespace {
-
-constexpr std::size_t most_kept = 1000;  // a bound for what a sender can make us remember
-
-bool is_stop(int number) noexcept {
-  return number == SIGINT || number == SIGQUIT || number == SIGTERM;
-}
-
-bool is_real_time(int number) noexcept { return number >= SIGRTMIN; }
-
-/// What the kernel sends by itself (a terminal's WINCH) may mean something else than what somebody
-/// sends, so the two are never counted as one.
-bool alike(const signal_event& a, const signal_event& b) noexcept {
-  return (a.code == SI_KERNEL) == (b.code == SI_KERNEL);
-}
-
-/// `into` stands for both from now on; what cannot be added is the later one's.
-void merge(signal_event& into, const signal_event& later) noexcept {
-  auto count = into.count + later.count;
-  auto value = std::int64_t{later.value} + (is_real_time(later.number) ? into.value : 0);
-  into = later;
-  into.count = count;
-  into.value = static_cast<int>(std::clamp<std::int64_t>(value, INT_MIN, INT_MAX));
-}
-
-/// Deliveries of one signal that nobody has got yet. Real-time signals stay apart, as in the
-/// kernel.
-class backlog {
- public:
-  bool empty() const noexcept { return events_.empty(); }
-  void clear() noexcept { events_.clear(); }
-
-  void push(const signal_event& event) {
-    bool apart = events_.empty() || is_real_time(event.number) || !alike(events_.back(), event);
-    if (apart && events_.size() < most_kept)
-      events_.push_back(event);
-    else
-      merge(events_.back(), event);
-  }
-
-  void put_back(const signal_event& event) { events_.push_front(event); }
-
-  signal_event pop() {
-    auto event = events_.front();
-    events_.pop_front();
-    return event;
-  }
-
-  /// All that are alike as one: for handlers that coalesce.
-  signal_event pop_all() {
-    auto event = pop();
-    std::erase_if(events_, [&](auto& later) {
-      bool merged = alike(event, later);
-      if (merged) merge(event, later);
-      return merged;
-    });
-    return event;
-  }
-
-  /// A single delivery. Merged real-time ones stay together: their values are only known summed.
-  signal_event pop_one() {
-    if (is_real_time(events_.front().number) || events_.front().count == 1) return pop();
-    auto event = events_.front();
-    --events_.front().count;
-    event.count = 1;
-    return event;
-  }
-
- private:
-  std::deque<signal_event> events_;
-};
-
-}  // namespace
 
 struct signal_dispatcher::registration::state {
   std::weak_ptr<signal_dispatcher::impl> owner;
@@ -102,14 +32,15 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   using entry = std::shared_ptr<registration::state>;
 
   struct lane {
-    explicit lane(const asio::any_io_executor& executor) : group(executor) {}
+    explicit lane(const asio::any_io_executor& executor) : ended(executor), group(executor) {}
+    bool running() const noexcept { return calling != nullptr; }
+    bool callable() const noexcept { return !handlers.empty() && !kept.empty(); }
+
     std::vector<entry> handlers;  // the last one is in force
     backlog kept;
-    task_group group;                                    // of at most one: the handler that runs
     std::function<void(const signal_event&)> otherwise;  // in force while not watched
     bool caught = false;
     bool watched = false;  // also without a handler
-    bool running = false;
     bool interrupted = false;
     bool told = false;
 
@@ -118,6 +49,15 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
       auto call = otherwise;  // it may set another
       call(event);
     }
+
+    // Its runner is a coroutine that is there for as long as a handler is, because to make one for
+    // each call would cost a signal more than all else that we do.
+    bool has_runner = false;
+    asio::any_completion_handler<void()> resting;  // the runner, while nothing is to be called
+    entry calling;                                 // the handler that runs, or is about to
+    signal_event reason;                           // what it is called with
+    condition ended;                               // a call has
+    task_group group;                              // of the runner
   };
 
   struct waiter {
@@ -154,6 +94,7 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   void drop(const entry& e) {
     auto& l = lanes.at(e->number);
     std::erase(l.handlers, e);
+    if (l.handlers.empty()) wake(l);
     if (l.falls_back() && !l.kept.empty()) deliver_later();
     if (!l.handlers.empty() || l.watched || l.otherwise || !l.caught) return;
     l.caught = false;
@@ -161,18 +102,28 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     if (feed) feed->unwatch(e->number);
   }
 
-  /// Takes what came, and hands out all that may be handed out now.
+  /// Takes what came.
   void deliver() {
     if (closed || holds > 0 || !feed) return;
     auto events = feed->take();
     for (bool stop : {true, false})
       for (auto& event : events)
         if (is_stop(event.number) == stop) route(event);
-    for (auto& [number, l] : lanes) {
-      while (l.handlers.empty() && !l.kept.empty() && waiting_for(number)) to_waiter(l.kept.pop());
-      while (!l.kept.empty() && l.falls_back()) l.fall_back(l.kept.pop());
-      advance(l);
-    }
+  }
+
+  /// The same, and hands out what was kept and may be handed out now.
+  void deliver_all() {
+    deliver();
+    if (closed || holds > 0) return;
+    for (bool stop : {true, false})
+      for (auto& [number, l] : lanes)
+        if (is_stop(number) == stop) hand_out(number, l);
+  }
+
+  void hand_out(int number, lane& l) {
+    while (l.handlers.empty() && !l.kept.empty() && waiting_for(number)) to_waiter(l.kept.pop());
+    while (!l.kept.empty() && l.falls_back()) l.fall_back(l.kept.pop());
+    advance(l);
   }
 
   void route(signal_event event) {
@@ -181,11 +132,17 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     auto& l = found->second;
     if (event.cause == 0 && watcher.delivered) event.cause = watcher.delivered(event);
     if (waiting_for(event.number)) return to_waiter(event);
+    if (closed) return;  // by a handler of one that came with it
     if (l.falls_back()) return l.fall_back(event);
+    if (l.kept.empty() && ready(l)) {
+      auto& handler = l.handlers.back();
+      bool one = event.count == 1 || is_real_time(event.number);
+      if (one || handler->mode != delivery::queue) return call(l, handler, event);
+    }
     l.kept.push(event);
     if (l.handlers.empty() && !std::exchange(l.told, true) && watcher.unhandled)
       watcher.unhandled(event);
-    if (l.running && !l.handlers.empty() && l.handlers.back()->mode == delivery::interrupt) {
+    if (l.running() && !l.handlers.empty() && l.handlers.back()->mode == delivery::interrupt) {
       l.interrupted = true;
       l.group.cancel();
     }
@@ -205,33 +162,64 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     w->changed.notify();
   }
 
-  /// Starts the next call of a lane's handler, where there is one to start.
-  void advance(lane& l) {
-    if (closed || holds > 0 || l.running || l.handlers.empty() || l.kept.empty()) return;
-    auto handler = l.handlers.back();
-    auto event = handler->mode == delivery::queue ? l.kept.pop_one() : l.kept.pop_all();
-    l.running = true;
-    l.interrupted = false;
-    l.group.spawn(run(shared_from_this(), l, std::move(handler), event));
+  /// Whether its handler could be called now.
+  bool ready(const lane& l) const noexcept {
+    return !closed && holds == 0 && l.resting && !l.handlers.empty();
   }
 
-  /// One call of a handler. Keeps the closure, whose captures the coroutine uses.
-  static asio::awaitable<void> run(std::shared_ptr<impl> self, lane& l, entry handler,
-                                   signal_event event) {
-    std::exception_ptr error;
-    try {
-      auto call = handler->handler(event);
-      co_await std::move(call);
-    } catch (const boost::system::system_error& e) {
-      if (!l.interrupted || e.code() != asio::error::operation_aborted)
+  /// Starts the next call of a lane's handler, where there is one to start.
+  void advance(lane& l) {
+    if (l.kept.empty() || !ready(l)) return;
+    auto& handler = l.handlers.back();
+    call(l, handler, handler->mode == delivery::queue ? l.kept.pop_one() : l.kept.pop_all());
+  }
+
+  /// Returns at the handler's first suspension.
+  void call(lane& l, const entry& handler, const signal_event& event) {
+    l.calling = handler;
+    l.reason = event;
+    l.interrupted = false;
+    std::optional<journal::because> cause;
+    if (watcher.log) cause.emplace(*watcher.log, event.cause);
+    wake(l);
+  }
+
+  static void wake(lane& l) {
+    if (auto runner = std::move(l.resting)) std::move(runner)();
+  }
+
+  /// All calls of a lane's handlers, one after the other. Each has the cancellation state of a
+  /// fresh coroutine; none but a call is ever cancelled.
+  static asio::awaitable<void> run(std::shared_ptr<impl> self, lane& l) {
+    auto rest = [&self, &l](asio::any_completion_handler<void()> runner) {
+      l.resting.swap(runner);  // Boost 1.81 moves by assignment into itself, without end
+      // From the loop: calls in a row are no recursion, and others get their turn in between.
+      if (!l.kept.empty()) self->deliver_later();
+    };
+    co_await asio::this_coro::throw_if_cancelled(false);
+    while (!self->closed && !l.handlers.empty()) {
+      co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(rest,
+                                                                           asio::use_awaitable);
+      if (!l.calling) continue;
+      co_await asio::this_coro::reset_cancellation_state();
+      co_await asio::this_coro::throw_if_cancelled(true);
+      std::exception_ptr error;
+      try {
+        // l.calling keeps the closure, whose captures the coroutine uses.
+        auto call = l.calling->handler(l.reason);
+        co_await std::move(call);
+      } catch (const boost::system::system_error& e) {
+        if (!l.interrupted || e.code() != asio::error::operation_aborted)
+          error = std::current_exception();
+      } catch (...) {
         error = std::current_exception();
-    } catch (...) {
-      error = std::current_exception();
+      }
+      co_await asio::this_coro::throw_if_cancelled(false);
+      if (error && self->watcher.failed) self->watcher.failed(l.reason.number, error);
+      l.calling = nullptr;
+      l.ended.notify();
     }
-    if (error && self->watcher.failed) self->watcher.failed(event.number, error);
-    l.running = false;
-    // From the loop: calls in a row are no recursion, and others get their turn in between.
-    if (!l.kept.empty()) self->deliver_later();
+    l.has_runner = false;
   }
 
   /// What was kept while nobody handled it; a stop signal first.
@@ -276,21 +264,23 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
 
   void deliver_later() {
     asio::post(executor, [weak = weak_from_this()] {
-      if (auto self = weak.lock()) self->deliver();
+      if (auto self = weak.lock()) self->deliver_all();
     });
   }
 
   asio::awaitable<void> cancel(int number) {
     auto found = lanes.find(number);
     if (found == lanes.end()) co_return;
-    found->second.interrupted = true;
-    found->second.group.cancel();
-    co_await found->second.group.join();
+    auto& l = found->second;
+    if (!l.running()) co_return;
+    l.interrupted = true;
+    l.group.cancel();
+    while (l.running()) co_await l.ended.wait();
   }
 
   asio::awaitable<void> join() {
     for (auto& [number, l] : lanes)
-      for (advance(l); l.group.size() > 0; advance(l)) co_await l.group.join();
+      while (l.running() || (!closed && holds == 0 && l.callable())) co_await l.ended.wait();
   }
 
   asio::any_io_executor executor;
@@ -311,12 +301,16 @@ signal_dispatcher::signal_dispatcher(asio::any_io_executor executor, signal_feed
   });
 }
 
+signal_dispatcher::signal_dispatcher(asio::any_io_executor executor, signal_feed& feed)
+    : signal_dispatcher(std::move(executor), feed, observer()) {}
+
 signal_dispatcher::~signal_dispatcher() {
   impl_->closed = true;
   auto& feed = *std::exchange(impl_->feed, nullptr);
   feed.on_ready({});
   for (auto& [number, l] : impl_->lanes) {
     l.handlers.clear();
+    impl_->wake(l);
     if (std::exchange(l.caught, false)) feed.unwatch(number);
   }
   // What still waits is destroyed; it holds a reference to impl_, a cycle otherwise.
@@ -328,7 +322,8 @@ signal_dispatcher::registration signal_dispatcher::on(int number, signal_handler
   auto& lane = impl_->caught_lane(number);
   auto entry = std::make_shared<registration::state>(impl_, number, std::move(handler), mode);
   lane.handlers.push_back(entry);
-  impl_->advance(lane);
+  if (!std::exchange(lane.has_runner, true)) lane.group.spawn(impl::run(impl_, lane));
+  if (lane.resting && !lane.kept.empty()) impl_->deliver_later();
   return registration(std::move(entry));
 }
 

@@ -54,15 +54,12 @@ class ring {
     e.filled.store(ticket + 1, std::memory_order_release);
     return true;
   }
-  bool empty() const noexcept {
-    auto tail = tail_.load(std::memory_order_relaxed);
-    return entries_[tail % ring_size].filled.load(std::memory_order_acquire) != tail + 1;
-  }
   bool pop(signal_event& event) noexcept {
-    if (empty()) return false;
     auto tail = tail_.load(std::memory_order_relaxed);
-    unpack_origin(entries_[tail % ring_size].origin, event);
-    event.value = entries_[tail % ring_size].value;
+    auto& e = entries_[tail % ring_size];
+    if (e.filled.load(std::memory_order_acquire) != tail + 1) return false;
+    unpack_origin(e.origin, event);
+    event.value = e.value;
     tail_.store(tail + 1, std::memory_order_release);
     return true;
   }
@@ -98,6 +95,9 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 // Static, because a handler may run on another thread when its owner goes.
 std::array<inbox, _NSIG> inboxes;
 std::array<ring, _NSIG - first_real_time> rings;
+// One word that tells which of all these to look at.
+std::atomic<std::uint64_t> came{0};
+static_assert(_NSIG - 1 <= 64);
 
 void keep(int number, const siginfo_t& info) noexcept {
   auto origin = pack_origin(info);
@@ -118,6 +118,7 @@ void keep(int number, const siginfo_t& info) noexcept {
 void on_signal(int number, siginfo_t* info, void* context) {
   int saved = errno;
   keep(number, *info);
+  came.fetch_or(bit_of(number), std::memory_order_release);
   auto& box = inboxes[static_cast<std::size_t>(number)];
   if (box.under.sa_flags & SA_SIGINFO)
     box.under.sa_sigaction(number, info, context);
@@ -149,6 +150,7 @@ void catch_signal(int number, bool restart) {
       under.sa_flags & SA_SIGINFO || (under.sa_handler != SIG_DFL && under.sa_handler != SIG_IGN);
   if (is_ours(under) || !function) throw_errno("catching a signal twice", EBUSY);
 
+  take_pending(bit_of(number));
   std::vector<signal_event> stale;
   collect(number, stale);
   inboxes[static_cast<std::size_t>(number)].under = under;
@@ -184,12 +186,12 @@ void release_signal(int number, const struct sigaction& before) noexcept {
   sigaction(number, is_ours(present) ? &under : &before, nullptr);
 }
 
-bool collectable(int number) noexcept {
-  auto& box = inboxes[static_cast<std::size_t>(number)];
-  return box.sent.count.load(std::memory_order_acquire) > 0 ||
-         box.by_kernel.count.load(std::memory_order_acquire) > 0 ||
-         (number >= first_real_time &&
-          !rings[static_cast<std::size_t>(number - first_real_time)].empty());
+std::uint64_t pending(std::uint64_t wanted) noexcept {
+  return came.load(std::memory_order_relaxed) & wanted;
+}
+
+std::uint64_t take_pending(std::uint64_t wanted) noexcept {
+  return came.fetch_and(~wanted, std::memory_order_acquire) & wanted;
 }
 
 void collect(int number, std::vector<signal_event>& into) {

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "supervisor/signals.hpp"
@@ -30,8 +31,13 @@ std::uint64_t take_wakeups_lost(int number) noexcept;
 /// somebody has replaced it since (Asio does, by SIG_DFL), `before` does.
 void release_signal(int number, const struct sigaction& before) noexcept;
 
-/// Whether collect() would find something.
-bool collectable(int number) noexcept;
+/// Sets of signal numbers, one bit each.
+constexpr std::uint64_t bit_of(int number) noexcept { return std::uint64_t{1} << (number - 1); }
+
+/// Those of `wanted` for which collect() would find something.
+std::uint64_t pending(std::uint64_t wanted) noexcept;
+/// The same, which pending() then tells no more: whoever takes them collects them.
+std::uint64_t take_pending(std::uint64_t wanted) noexcept;
 
 /// Appends what came since the last call: one event for what was sent, one for what came from the
 /// kernel itself; of a real-time signal one a delivery, in order, and those beyond a ring of 128

@@ -1,4 +1,5 @@
 // The kernel's signals, on one asio::signal_set.
+#include <bit>
 #include <boost/asio/signal_set.hpp>
 #include <map>
 #include <set>
@@ -19,12 +20,6 @@ namespace {
 struct feed_state : std::enable_shared_from_this<feed_state> {
   explicit feed_state(asio::any_io_executor executor) : set(std::move(executor)) {}
 
-  bool collectable() const noexcept {
-    for (auto& [number, before] : watched)
-      if (kernel::collectable(number)) return true;
-    return false;
-  }
-
   /// Exactly one wait is outstanding while something is watched; none else, so that a loop with
   /// nothing to do can end.
   void arm() {
@@ -34,22 +29,27 @@ struct feed_state : std::enable_shared_from_this<feed_state> {
       auto self = weak.lock();
       if (!self) return;
       self->waiting = false;
-      self->arm();
+      // Last, for whom the signal is meant is first; whatever tell() does, what comes is told.
+      struct rearm {
+        feed_state& state;
+        ~rearm() { state.arm(); }
+      } at_end{*self};
       self->tell();
     });
   }
 
   /// Once a burst: until take(), further completions say nothing new.
   void tell() {
-    if (told || !ready || !collectable()) return;
+    if (told || !ready || !kernel::pending(numbers)) return;
     told = true;
     auto call = ready;  // it may set another
-    call();
+    (*call)();
   }
 
   asio::signal_set set;
   std::map<int, struct sigaction> watched;  // with what was there before us
-  std::function<void()> ready;
+  std::uint64_t numbers = 0;                // the same, as a set
+  std::shared_ptr<const std::function<void()>> ready;
   bool waiting = false;
   bool told = false;
 };
@@ -76,6 +76,7 @@ class kernel_feed final : public signal_feed {
       throw;
     }
     state_->watched.emplace(number, before);
+    state_->numbers |= kernel::bit_of(number);
     kernel::take_wakeups_lost(number);  // an earlier feed's
     kernel::set_wakeup(number, wakeup_.theirs.get());
     state_->arm();
@@ -87,6 +88,7 @@ class kernel_feed final : public signal_feed {
     auto before = found->second;
     wakeups_lost_ += kernel::take_wakeups_lost(number);
     state_->watched.erase(found);
+    state_->numbers &= ~kernel::bit_of(number);
     remove(number, before);
     if (state_->watched.empty()) state_->set.cancel();
   }
@@ -94,12 +96,14 @@ class kernel_feed final : public signal_feed {
   std::vector<signal_event> take() override {
     state_->told = false;
     std::vector<signal_event> events;
-    for (auto& [number, before] : state_->watched) kernel::collect(number, events);
+    auto came = kernel::take_pending(state_->numbers);
+    for (; came != 0; came &= came - 1) kernel::collect(std::countr_zero(came) + 1, events);
     return events;
   }
 
   void on_ready(std::function<void()> ready) override {
-    state_->ready = std::move(ready);
+    state_->ready =
+        ready ? std::make_shared<const std::function<void()>>(std::move(ready)) : nullptr;
     state_->told = false;
   }
 

@@ -48,25 +48,9 @@ event about_signal(event_kind kind, const signal_event& s) {
   event e{kind};
   e.number = s.number;
   e.count = static_cast<std::int64_t>(s.count);
-  e.text = signal_name(s.number);
-  if (s.code == SI_KERNEL)
-    e.text += " from the kernel";
-  else
-    e.text += " from pid " + std::to_string(s.sender) + ", uid " + std::to_string(s.uid);
+  e.pid = s.code == SI_KERNEL ? the_kernel : s.sender;
+  e.uid = s.uid;
   return e;
-}
-
-/// Runs `handler` such that what it records before its first suspension has the signal's event as
-/// its cause.
-asio::awaitable<void> run_handler(journal& log, const signal_handler& handler, signal_event e) {
-  auto executor = co_await asio::this_coro::executor;
-  auto start = [&](auto done) {
-    journal::because cause(log, e.cause);
-    // In the loop co_spawn dispatches: it returns at the handler's first suspension.
-    asio::co_spawn(executor, handler(e), std::move(done));
-  };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr)>(
-      start, asio::use_awaitable);
 }
 
 }  // namespace
@@ -90,6 +74,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
 
   signal_dispatcher::observer signal_observer() {
     signal_dispatcher::observer o;
+    o.log = &log;
     o.delivered = [this](auto& s) {
       return log.record(about_signal(event_kind::signal_received, s));
     };
@@ -100,11 +85,6 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
     };
     o.failed = [this](int number, auto error) { failed(number, error); };
     return o;
-  }
-
-  /// A handler that keeps the signal as the cause of what it does.
-  signal_handler caused(const signal_handler& handler) {
-    return [this, handler](signal_event e) { return run_handler(log, handler, e); };
   }
 
   asio::awaitable<void> take(asio::awaitable<signal_event> next,
@@ -251,7 +231,7 @@ asio::awaitable<signal_event> supervisor::serve(const handlers& on, until end,
   auto& self = *impl_;
   std::vector<signal_dispatcher::registration> registered;
   for (auto& entry : on.entries())
-    registered.push_back(self.signals.on(entry.number, self.caused(entry.handler), entry.mode));
+    registered.push_back(self.signals.on(entry.number, entry.handler, entry.mode));
   // The wait makes them kept signals; afterwards they are again what they were.
   std::vector<int> unclaimed;
   for (int number : end.numbers)
