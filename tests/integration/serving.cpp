@@ -1,50 +1,23 @@
 // prefork serves: workers come, die, are replaced, added, removed and renewed under load.
 #include <algorithm>
-#include <atomic>
 #include <boost/json/array.hpp>
 #include <boost/json/value.hpp>
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
-#include <thread>
 
 #include "support/app.hpp"
+#include "support/load.hpp"
 
 BOOST_AUTO_TEST_SUITE(serving)
 
+using test::load;
 using test::master;
-using test::strings;
 
 namespace {
 
 pid_t pid_of(const boost::json::object& event) { return event.at("pid").to_number<pid_t>(); }
-
-/// Asks for /pid without a pause, one connection after the other.
-class load {
- public:
-  explicit load(unsigned port) : thread_([this, port] { run(port); }) {}
-  ~load() { stop(); }
-  void stop() {
-    stopped_ = true;
-    if (thread_.joinable()) thread_.join();
-  }
-  unsigned answered = 0;
-  strings failures;
-
- private:
-  void run(unsigned port) {
-    while (!stopped_) {
-      auto got = test::get(port, "/pid");
-      if (got.status == 200)
-        ++answered;
-      else
-        failures.push_back(std::to_string(got.status) + ' ' + got.body);
-    }
-  }
-  std::atomic<bool> stopped_ = false;
-  std::thread thread_;
-};
 
 }  // namespace
 
