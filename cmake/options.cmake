@@ -43,6 +43,5 @@ if(SUPERVISOR_SANITIZE)
   add_compile_options(${flags})
   add_link_options(${flags})
 else()
-  # Boost.Log drags ICU in through Boost.Regex, unused: a third of an idle master, and of a fork.
-  add_link_options(-static-libstdc++ -static-libgcc -Wl,--as-needed)
+  add_link_options(-static-libstdc++ -static-libgcc)
 endif()

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "supervisor/errc.hpp"
+#include "supervisor/version.hpp"
 #include "values.hpp"
 
 namespace app {

@@ -29,6 +29,7 @@
 #include "start_failure.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/prefork.hpp"
+#include "supervisor/version.hpp"
 #include "worker/boot.hpp"
 
 namespace asio = boost::asio;

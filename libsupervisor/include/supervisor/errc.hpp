@@ -18,27 +18,31 @@ enum class errc {
   timed_out,         ///< the limit of with_deadline() or open_device() passed
 };
 
+/// The category of errc.
 const boost::system::error_category& supervisor_category() noexcept;
+/// As error_code asks for.
 boost::system::error_code make_error_code(errc) noexcept;
 
 /// Exit codes of `prefork` and of every program under supervisor::run.
 namespace exit_code {
-inline constexpr int ok = 0;
-inline constexpr int failed = 1;       ///< something went wrong that no other code names
-inline constexpr int usage = 2;        ///< command line or configuration
-inline constexpr int not_running = 3;  ///< no master answers on the control socket
-inline constexpr int no_such_pool = 4;
-inline constexpr int degraded = 5;  ///< settled, but not every wanted worker is ready
-inline constexpr int timed_out = 6;
-inline constexpr int unreachable = 7;  ///< a master is there but does not answer
-inline constexpr int denied = 8;       ///< no permission
-inline constexpr int rolled_back = 9;
-inline constexpr int conflict = 10;  ///< in use, or superseded
+inline constexpr int ok = 0;            ///< done
+inline constexpr int failed = 1;        ///< something went wrong that no other code names
+inline constexpr int usage = 2;         ///< command line or configuration
+inline constexpr int not_running = 3;   ///< no master answers on the control socket
+inline constexpr int no_such_pool = 4;  ///< nor slot
+inline constexpr int degraded = 5;      ///< settled, but not every wanted worker is ready
+inline constexpr int timed_out = 6;     ///< what was asked for may go on
+inline constexpr int unreachable = 7;   ///< a master is there but does not answer
+inline constexpr int denied = 8;        ///< no permission
+inline constexpr int rolled_back = 9;   ///< a rollout failed; the old generation serves
+inline constexpr int conflict = 10;     ///< in use, or superseded
 /// And the signal's number, as a shell has it: INT, QUIT or TERM cancelled the policy.
 inline constexpr int signalled = 128;
 }  // namespace exit_code
 
 }  // namespace supervisor
 
+/// @cond
 template <>
 struct boost::system::is_error_code_enum<supervisor::errc> : std::true_type {};
+/// @endcond

@@ -16,21 +16,28 @@ namespace supervisor {
 /// `lost` is when somebody else in the program took the status (waitpid(-1), SIGCHLD ignored).
 class exit_status {
  public:
+  /// Who ended it: itself, a signal; `lost`: nobody knows.
   enum class kind : std::uint8_t { exited, signalled, lost };
 
   exit_status() = default;
+  /// It left by itself, with this code.
   static exit_status exited(int code) { return {kind::exited, code, false}; }
+  /// This signal ended it; `core`: and left a core dump.
   static exit_status signalled(int number, bool core = false) {
     return {kind::signalled, number, core};
   }
+  /// Its status is not known.
   static exit_status lost() { return {}; }
 
+  /// Which of the three.
   kind how() const noexcept { return kind_; }
+  /// Exit 0.
   bool success() const noexcept { return kind_ == kind::exited && value_ == 0; }
   /// The exit code, where the process exited.
   std::optional<int> code() const noexcept;
   /// The signal, where one ended it.
   std::optional<int> signal() const noexcept;
+  /// A signal ended it, and there is a core dump.
   bool core_dumped() const noexcept { return core_; }
   /// "exit 70", "SIGKILL", "SIGSEGV (core dumped)", "status lost".
   std::string str() const;
@@ -62,7 +69,9 @@ enum class exit_cause : std::uint8_t {
   killed,           ///< a stranger's signal (TERM, KILL and the like that we did not send)
   lost,             ///< status unknown
 };
+/// "scaled_down"; parse_exit_cause() is the way back.
 std::string_view to_string(exit_cause) noexcept;
+/// The cause of that name; empty where there is none.
 std::optional<exit_cause> parse_exit_cause(std::string_view) noexcept;
 
 /// Why a process could not be started.
@@ -77,14 +86,14 @@ struct launch_error {
 /// Everything known about a process that is gone; complete once it is reaped and its last output
 /// was collected (or the deadline for that passed).
 struct exit_report {
-  pid_t pid = -1;
-  exit_status status;
+  pid_t pid = -1;                      ///< -1 when it never ran
+  exit_status status;                  ///< how it ended
   std::optional<launch_error> launch;  ///< set when it never ran
-  duration uptime{};
-  duration user_time{};    ///< CPU seconds in user mode
-  duration system_time{};  ///< CPU seconds in the kernel
-  std::int64_t max_rss_kib = 0;
-  std::string last_output;  ///< the last lines it wrote, at most 4 KiB
+  duration uptime{};                   ///< from its start to its end
+  duration user_time{};                ///< CPU seconds in user mode
+  duration system_time{};              ///< CPU seconds in the kernel
+  std::int64_t max_rss_kib = 0;        ///< the most memory it had resident
+  std::string last_output;             ///< the last lines it wrote, at most 4 KiB
   std::string last_work;  ///< of a function worker: "GET /crash, 1.2 s in"; the request it died in
   std::string failure;    ///< of a function worker: what the exception said that ended it
 };

@@ -16,8 +16,11 @@
 
 namespace supervisor {
 
+/// How grave, as syslog(3) has it.
 enum class severity : std::uint8_t { debug, info, notice, warning, error };
+/// "warning"; parse_severity() is the way back.
 std::string_view to_string(severity) noexcept;
+/// The severity of that name; empty where there is none.
 std::optional<severity> parse_severity(std::string_view) noexcept;
 
 /// What happened. In brackets the fields of `event` that carry it beside its subject.
@@ -64,36 +67,38 @@ inline constexpr pid_t the_kernel = -1, several_senders = -2;
 
 /// "worker.ready", "pool.resized", ...
 std::string_view to_string(event_kind) noexcept;
+/// By its kind, and by how bad what it tells of is.
 severity severity_of(const struct event&) noexcept;
 
 /// One event. Fields that its kind does not use keep their defaults.
 struct event {
+  /// An event of that kind, of nobody, with nothing told.
   explicit event(event_kind k) : kind(k) {}
 
   std::uint64_t id = 0;     ///< counted from 1, set by the journal
   std::uint64_t cause = 0;  ///< id of the event that led to this one; 0: none, it came from outside
   time_point at{};          ///< set by the journal
   wall_time wall{};         ///< set by the journal
-  event_kind kind;
+  event_kind kind;          ///< what happened
 
   // The subject: whom it happened to.
-  std::string pool;
-  std::uint64_t slot_id = 0;  ///< never reused within a pool; 0: the event is not a slot's
-  unsigned slot = 0;          ///< the slot's number
-  std::uint64_t generation = 0;
-  std::uint64_t child = 0;  ///< the host's id of the child
-  pid_t pid = 0;
-  uid_t uid = 0;
+  std::string pool;              ///< empty: no pool's
+  std::uint64_t slot_id = 0;     ///< never reused within a pool; 0: the event is not a slot's
+  unsigned slot = 0;             ///< the slot's number
+  std::uint64_t generation = 0;  ///< 0: of none
+  std::uint64_t child = 0;       ///< the host's id of the child
+  pid_t pid = 0;                 ///< 0: of none
+  uid_t uid = 0;                 ///< of who sent a signal
 
   // What happened.
-  std::int64_t count = 0;
-  std::int64_t number = 0;
-  time_point deadline = never;
-  exit_cause why = exit_cause::none;
-  exit_status exit;
-  std::optional<launch_error> launch;
-  std::shared_ptr<const exit_report> report;
-  std::string text;
+  std::int64_t count = 0;                     ///< see event_kind
+  std::int64_t number = 0;                    ///< see event_kind
+  time_point deadline = never;                ///< of what comes next
+  exit_cause why = exit_cause::none;          ///< of an end
+  exit_status exit;                           ///< of an end
+  std::optional<launch_error> launch;         ///< when it never ran
+  std::shared_ptr<const exit_report> report;  ///< of worker_reported
+  std::string text;                           ///< see event_kind
 };
 
 /// One line for people: "web.0 gen 1 pid 4711 exited: SIGKILL, killed; next start at once".
@@ -103,8 +108,11 @@ std::string describe(const event&, time_point now);
 /// records follows when every sink has the present event. Keeps nothing itself. Single-threaded.
 class journal {
  public:
+  /// What time it is, on both clocks.
   using clock = std::function<std::pair<time_point, wall_time>()>;
+  /// Gets each event as it is recorded.
   using sink = std::function<void(const event&)>;
+  /// An empty one; its first event has id 1.
   explicit journal(clock);
   journal(const journal&) = delete;
 
@@ -118,6 +126,7 @@ class journal {
   /// up to its first suspension; never held across one.
   class because {
    public:
+    /// `cause`: the id of an event.
     because(journal& j, std::uint64_t cause) : journal_(j), before_(j.ambient_) {
       j.ambient_ = cause;
     }
@@ -128,6 +137,7 @@ class journal {
     journal& journal_;
     std::uint64_t before_;
   };
+  /// The cause that an event without one gets; 0 where there is none.
   std::uint64_t ambient() const noexcept { return ambient_; }
 
  private:

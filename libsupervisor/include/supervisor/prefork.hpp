@@ -10,9 +10,11 @@
 
 namespace supervisor {
 
+/// Of the bundled policy.
 struct prefork_options {
   prefork_options() = default;
-  unsigned workers = 2;
+  unsigned workers = 2;  ///< how many, at first
+  /// Opened before the first worker; for main() none is 127.0.0.1:8080.
   std::vector<listener_spec> listeners;
   duration drain_delay{};  ///< after TERM, serve on for this long before workers are told to leave
   /// Called once, when the first workers are wanted, with the listeners as they were opened (port 0

@@ -21,13 +21,14 @@ struct restart_policy {
 
 /// What the decision looks at.
 struct restart_facts {
-  exit_cause cause = exit_cause::none;
-  bool was_ready = false;
-  duration ready_for{};      ///< how long it had been ready
-  unsigned failures = 0;     ///< failures in a row before this exit
-  std::uint64_t random = 0;  ///< uniformly random bits, for the jitter
+  exit_cause cause = exit_cause::none;  ///< why it is gone
+  bool was_ready = false;               ///< it served, once
+  duration ready_for{};                 ///< how long it had been ready
+  unsigned failures = 0;                ///< failures in a row before this exit
+  std::uint64_t random = 0;             ///< uniformly random bits, for the jitter
 };
 
+/// When to start the next one.
 struct restart_decision {
   unsigned failures = 0;  ///< failures in a row, this one included
   duration delay{};       ///< zero: at once
@@ -40,8 +41,8 @@ restart_decision decide_restart(const restart_policy&, const restart_facts&) noe
 
 /// Bounds how many starts a whole pool makes, whatever the reasons: a token bucket.
 struct start_budget {
-  double tokens = 0;
-  time_point refilled{};
+  double tokens = 0;      ///< starts that may be made now
+  time_point refilled{};  ///< when tokens was right
   friend bool operator==(const start_budget&, const start_budget&) = default;
 };
 /// Takes a token; returns when the start may happen: `now`, or the time a token will be there.

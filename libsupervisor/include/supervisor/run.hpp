@@ -13,16 +13,17 @@ namespace supervisor {
 
 /// How the log is written; it is a sink of the journal.
 struct log_options {
-  severity level = severity::info;
-  bool json = false;  ///< JSON lines instead of text
-  std::string file;   ///< appended to, reopened on USR1; empty: stderr
+  severity level = severity::info;  ///< what is less grave is left out
+  bool json = false;                ///< JSON lines instead of text
+  std::string file;                 ///< appended to, reopened on USR1; empty: stderr
 };
 
+/// Of a master, beside what its policy does.
 struct run_options {
   std::string name;     ///< of this master; empty: the program's file name
   std::string control;  ///< path of the control socket; empty: none
   std::string pidfile;  ///< written when the policy runs, removed at the end; empty: none
-  log_options log;
+  log_options log;      ///< how it writes its log
 };
 
 /// Where the control socket of the master `name` is by default: below XDG_RUNTIME_DIR, else

@@ -12,9 +12,10 @@ namespace supervisor {
 /// One look at a worker's page of shared memory: the worker pays nothing for it, and cannot be
 /// slow to answer.
 struct scoreboard {
+  /// Where in its life it is.
   enum class phase : std::uint8_t {
     starting,  ///< it has not said that it is ready
-    serving,
+    serving,   ///< it has said that it is ready
     draining,  ///< it takes no more connections, and ends what is in flight
     leaving,   ///< what is in flight is cancelled, or it runs its last hooks
   };
@@ -25,13 +26,13 @@ struct scoreboard {
     friend bool operator==(const request&, const request&) = default;
   };
 
-  phase now = phase::starting;
-  std::uint64_t requests = 0;  ///< begun, in this worker's life
-  unsigned in_flight = 0;
-  unsigned connections = 0;  ///< accepted and not yet destroyed
-  request oldest;            ///< where in_flight > 0: the one that has lasted longest ...
-  request latest;            ///< ... and the one begun last, which may be the same
-  std::string failure;       ///< what the exception said that ended it, cut at 119 bytes
+  phase now = phase::starting;  ///< where it is
+  std::uint64_t requests = 0;   ///< begun, in this worker's life
+  unsigned in_flight = 0;       ///< requests begun and not ended
+  unsigned connections = 0;     ///< accepted and not yet destroyed
+  request oldest;               ///< where in_flight > 0: the one that has lasted longest ...
+  request latest;               ///< ... and the one begun last, which may be the same
+  std::string failure;          ///< what the exception said that ended it, cut at 119 bytes
 
   friend bool operator==(const scoreboard&, const scoreboard&) = default;
 };

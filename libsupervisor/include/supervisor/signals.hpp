@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "supervisor/version.hpp"
+
 namespace supervisor {
 
 /// "SIGTERM", "SIGRTMIN+1"; "signal 99" for what has no name.
@@ -42,13 +44,13 @@ class signals_blocked {
 /// One delivery of a signal, or several that came together (`count`): all from the kernel itself
 /// (SI_KERNEL: a terminal), or none of them.
 struct signal_event {
-  int number = 0;
+  int number = 0;  ///< of the signal
   std::uint64_t count =
       1;             ///< deliveries this stands for; the kernel itself merges standard signals
   int code = 0;      ///< si_code: SI_USER, SI_QUEUE, SI_KERNEL, ...
   pid_t sender = 0;  ///< 0 where the kernel sent it
-  uid_t uid = 0;
-  int value = 0;  ///< sigqueue(3)'s value; summed over `count` deliveries of a real-time signal
+  uid_t uid = 0;     ///< of the sender
+  int value = 0;     ///< sigqueue(3)'s value; summed over `count` deliveries of a real-time signal
   std::uint64_t cause = 0;  ///< id of the journal event that recorded it; 0 where none did
 };
 
@@ -59,6 +61,7 @@ enum class delivery : std::uint8_t {
   interrupt,  ///< the running handler is cancelled and awaited, then the new one starts
 };
 
+/// What runs for a delivery.
 using signal_handler = std::function<boost::asio::awaitable<void>(signal_event)>;
 
 /// Where signals come from: the kernel (kernel_signals) or a simulation. Single-threaded use.
@@ -81,6 +84,7 @@ class signal_feed {
   virtual void restarts(int, bool) {}
   /// See signal_dispatcher::wakeup_descriptor().
   virtual int wakeup_descriptor() { return -1; }
+  /// See signal_dispatcher::wakeups_lost().
   virtual std::uint64_t wakeups_lost() noexcept { return 0; }
 };
 
@@ -93,12 +97,15 @@ std::unique_ptr<signal_feed> kernel_signals(boost::asio::any_io_executor);
 /// Handlers by signal, as a policy writes them down; given to supervisor::serve().
 class handlers {
  public:
+  /// One call of operator().
   struct entry {
-    int number;
-    signal_handler handler;
-    delivery mode;
+    int number;              ///< of the signal
+    signal_handler handler;  ///< what runs
+    delivery mode;           ///< what happens when it still runs
   };
+  /// See signal_dispatcher::on().
   handlers& operator()(int number, signal_handler handler, delivery mode = delivery::coalesce);
+  /// In the order in which they were written down.
   const std::vector<entry>& entries() const noexcept { return entries_; }
 
  private:
@@ -108,9 +115,10 @@ class handlers {
 /// Signals that end supervisor::serve(): until(SIGINT, SIGTERM).
 struct until {
   // No std::initializer_list: g++ 12 compiles none in an expression with co_await.
+  /// One or more signal numbers.
   template <std::same_as<int>... Numbers>
   until(int first, Numbers... more) : numbers{first, more...} {}
-  std::vector<int> numbers;
+  std::vector<int> numbers;  ///< of the signals
 };
 
 class journal;
@@ -126,9 +134,11 @@ class signal_dispatcher {
   /// What the dispatcher tells of: delivered events (returns the journal's id, kept as
   /// signal_event::cause), and the first one of each number that nobody handled.
   struct observer {
+    /// Of each event; returns the id it is recorded under.
     std::function<std::uint64_t(const signal_event&)> delivered;
     /// What a handler records in it before its first suspension has signal_event::cause as cause.
     journal* log = nullptr;
+    /// Of the first of each number.
     std::function<void(const signal_event&)> unhandled;
     std::function<void(int number, std::exception_ptr)> failed;  ///< a handler threw
   };
@@ -136,6 +146,7 @@ class signal_dispatcher {
   /// `feed` outlives the dispatcher. Handlers that still run at its end go on; who still waits is
   /// never resumed, its coroutine is destroyed.
   signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed);
+  /// The same, and tells `observer`.
   signal_dispatcher(boost::asio::any_io_executor, signal_feed& feed, observer);
   ~signal_dispatcher();
   signal_dispatcher(const signal_dispatcher&) = delete;
@@ -144,9 +155,12 @@ class signal_dispatcher {
   class registration {
    public:
     registration() = default;
+    /// What is moved from registers nothing.
     registration(registration&&) noexcept;
+    /// Ends the registration that it has.
     registration& operator=(registration&&) noexcept;
     ~registration();
+    /// Ends it now.
     void reset() noexcept;
 
    private:
@@ -160,6 +174,7 @@ class signal_dispatcher {
   /// first until it is dropped. The last one dropped restores the disposition from before us.
   [[nodiscard]] registration on(int number, signal_handler handler,
                                 delivery mode = delivery::coalesce);
+  /// Whether a handler is registered.
   bool handled(int number) const noexcept;
 
   /// Catches `number` without a handler: what comes is kept for wait() or for a later handler; the
@@ -192,7 +207,9 @@ class signal_dispatcher {
   /// A critical section: while a hold lives nothing is delivered; then everything is. Nestable.
   class hold {
    public:
+    /// From here on nothing is delivered.
     explicit hold(signal_dispatcher&);
+    /// What is moved from holds nothing.
     hold(hold&&) noexcept;
     hold& operator=(hold&&) = delete;
     ~hold();

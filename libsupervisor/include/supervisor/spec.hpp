@@ -24,6 +24,7 @@ enum class readiness : std::uint8_t {
 
 /// Where a worker's stdout or stderr goes.
 struct output {
+  /// Where it can go.
   enum class to : std::uint8_t { log, inherit, null, file };
   to where = to::log;  ///< log: line by line through the supervisor, with the slot's name
   std::string path;    ///< file: appended to; opened without waiting for a FIFO's peer
@@ -33,14 +34,14 @@ struct output {
 struct limit {
   std::string
       name;  ///< "nofile", "nproc", "core", "as", "cpu", "data", "fsize", "memlock", "stack"
-  std::uint64_t soft = 0;
-  std::uint64_t hard = 0;
+  std::uint64_t soft = 0;  ///< what counts
+  std::uint64_t hard = 0;  ///< to where the worker may raise it
 };
 
 /// One signal of a stop ladder; the next step follows when `wait` has passed. KILL is always last.
 struct stop_step {
-  int signal = SIGTERM;
-  duration wait = std::chrono::seconds(30);
+  int signal = SIGTERM;                      ///< to send
+  duration wait = std::chrono::seconds(30);  ///< until the next step
 };
 
 /// How to make a worker, and how to treat it. A class with builders, not an aggregate, so that a
@@ -51,12 +52,16 @@ struct spec {
   /// Workers that are a program: looked up in PATH where it has no slash.
   static spec command(std::string program, std::vector<std::string> arguments = {});
 
+  /// One argument more.
   spec& arg(std::string value) & {
     arguments.push_back(std::move(value));
     return *this;
   }
+  /// One argument more.
   spec&& arg(std::string value) && { return std::move(arg(std::move(value))); }
+  /// One variable more.
   spec& env(std::string name, std::string value) &;
+  /// One variable more.
   spec&& env(std::string name, std::string value) && {
     return std::move(env(std::move(name), std::move(value)));
   }
@@ -66,23 +71,26 @@ struct spec {
   std::vector<std::string> arguments;  ///< `{fd:NAME}` becomes the number of that listener
 
   std::vector<std::pair<std::string, std::string>> environment;  ///< added to the supervisor's own
-  std::string directory;  ///< chdir(2) before it runs; empty: the supervisor's
-  std::optional<mode_t> umask;
-  std::string user, group;  ///< names or numbers; empty: the supervisor's
-  std::vector<limit> limits;
-  bool no_new_privileges = false;
-  output out, err;
+  std::string directory;           ///< chdir(2) before it runs; empty: the supervisor's
+  std::optional<mode_t> umask;     ///< empty: the supervisor's
+  std::string user;                ///< name or number; empty: the supervisor's
+  std::string group;               ///< name or number; empty: the supervisor's, or the user's own
+  std::vector<limit> limits;       ///< the others are the supervisor's
+  bool no_new_privileges = false;  ///< PR_SET_NO_NEW_PRIVS
+  output out;                      ///< where stdout goes
+  output err;                      ///< where stderr goes
   std::vector<std::string> listeners;  ///< names, in the order of LISTEN_FDS; empty: all
 
-  readiness ready = readiness::automatic;
-  duration alive_for = std::chrono::milliseconds(500);
+  readiness ready = readiness::automatic;               ///< when a worker counts as ready
+  duration alive_for = std::chrono::milliseconds(500);  ///< see readiness
   duration boot_timeout =
       std::chrono::seconds(60);     ///< not ready by then: ended, cause boot_timeout
   std::vector<stop_step> stop{{}};  ///< the ladder; after its last step comes KILL
   duration hang_timeout{};          ///< zero: never asked; else see doc/workers.md
   duration request_timeout{};       ///< a worker::request may last so long; zero: for ever
-  restart_policy restart;
+  restart_policy restart;           ///< when the next one is started
 
+  /// A worker function, not a command.
   bool is_function() const noexcept { return !function.empty(); }
 };
 
@@ -91,7 +99,7 @@ struct spec {
 std::optional<std::string> find_fault(const spec&);
 /// What this machine does not have, or does not let us do.
 struct missing {
-  std::string text;
+  std::string text;     ///< for people: what, and where it was looked for
   bool denied = false;  ///< there, but not for us
 };
 /// The first thing a spec names that is missing: a program, a user, a directory. Asks the system,

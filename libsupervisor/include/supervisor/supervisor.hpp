@@ -15,6 +15,7 @@
 #include "supervisor/signals.hpp"
 #include "supervisor/spec.hpp"
 #include "supervisor/time.hpp"
+#include "supervisor/version.hpp"
 
 namespace supervisor {
 
@@ -26,31 +27,32 @@ struct pool_state;  // src/supervision/state.hpp
 
 /// One row of a status: a slot, or during a rollout both of a slot's workers.
 struct slot_status {
-  unsigned slot = 0;
-  pid_t pid = 0;       ///< 0 where none lives
-  std::string state;   ///< "starting", "ready", "backing off", "stopping", "waiting"
-  std::string detail;  ///< "next start in 7 s, exit 70"; the worker's own STATUS=
-  std::uint64_t generation = 0;
-  std::uint64_t restarts = 0;
-  duration uptime{};
-  std::string last_exit;  ///< "exit 70 (crash)"; empty where there was none
-  bool ready = false;
+  unsigned slot = 0;               ///< its number, from 0
+  pid_t pid = 0;                   ///< 0 where none lives
+  std::string state;               ///< "starting", "ready", "backing off", "stopping", "waiting"
+  std::string detail;              ///< "next start in 7 s, exit 70"; the worker's own STATUS=
+  std::uint64_t generation = 0;    ///< of its worker
+  std::uint64_t restarts = 0;      ///< starts after the first
+  duration uptime{};               ///< of its worker
+  std::string last_exit;           ///< "exit 70 (crash)"; empty where there was none
+  bool ready = false;              ///< its worker serves
   std::optional<scoreboard> work;  ///< of a function worker that lives
 };
 
+/// A pool, as it is now.
 struct pool_status {
-  std::string name;
-  unsigned target = 0;
-  unsigned ready = 0;
-  std::uint64_t generation = 0;
-  bool rolling = false;
-  bool drained = false;
-  std::vector<slot_status> slots;
+  std::string name;                ///< of the pool
+  unsigned target = 0;             ///< workers wanted
+  unsigned ready = 0;              ///< workers that serve
+  std::uint64_t generation = 0;    ///< what new workers are of
+  bool rolling = false;            ///< a rollout is under way
+  bool drained = false;            ///< all workers were told to leave: see pool::drain()
+  std::vector<slot_status> slots;  ///< in the order of their numbers
 };
 
 /// What became of a command to a pool, told when it has settled.
 struct outcome {
-  bool ok = true;
+  bool ok = true;                   ///< it was done
   boost::system::error_code error;  ///< errc::rolled_back, errc::superseded, errc::pool_closed, ...
   std::string reason;               ///< for people; empty where ok
 };
@@ -61,11 +63,14 @@ struct outcome {
 /// stops the waiting, not the change. Methods are for the supervisor's own executor.
 class pool {
  public:
+  /// For the library's own rooms: see supervisor::pool().
   explicit pool(std::shared_ptr<pool_keeper>);
 
+  /// By which commands and logs know it.
   const std::string& name() const;
   unsigned size() const;   ///< the target
   unsigned ready() const;  ///< workers that are ready now
+  /// As it is now.
   pool_status status() const;
 
   /// Keeps `count` workers from now on: adds slots at the end, or retires the oldest first.
@@ -74,14 +79,17 @@ class pool {
   /// time: the new one is ready before the old one is told to leave. A new worker that fails puts
   /// the old generation back everywhere.
   boost::asio::awaitable<outcome> roll();
+  /// To another spec, in the same way.
   boost::asio::awaitable<outcome> roll(spec next);
   /// Replaces one slot's worker: the fresh one is ready before the old one leaves.
   boost::asio::awaitable<outcome> restart(unsigned slot);
   /// Sends a signal to one slot's worker, or to all.
   boost::system::error_code signal(unsigned slot, int number);
+  /// Sends a signal to every worker there is.
   void signal_all(int number);
   /// All workers leave; the pool and the listeners stay. resume(), resize() and roll() end it.
   boost::asio::awaitable<outcome> drain();
+  /// Ends drain().
   boost::asio::awaitable<outcome> resume();
   /// All workers leave by the stop ladder, for good; `quick`: each step of the ladder waits a
   /// second at most. A quick stop hastens a running one.
@@ -99,10 +107,12 @@ class pool {
 /// What a policy has in its hands.
 class supervisor {
  public:
+  /// For the library's own rooms: a policy gets one from run().
   supervisor(host&, journal&, std::string name);
   ~supervisor();
   supervisor(const supervisor&) = delete;
 
+  /// Of this master.
   const std::string& name() const;
   /// Opens a listening socket for the workers of pools made later, and returns it as it was opened:
   /// port 0 is the port that the kernel chose. Throws system_error.
@@ -115,7 +125,9 @@ class supervisor {
   /// `specs` are what the workers of each of its generations are.
   ::supervisor::pool adopt(pool_state state,
                            std::map<std::uint64_t, std::shared_ptr<const spec>> specs);
+  /// In the order in which they were made.
   std::vector<::supervisor::pool> pools() const;
+  /// The pool of that name, if there is one.
   std::optional<::supervisor::pool> find_pool(std::string_view name) const;
 
   /// Dispatches signals to `on` until one of `end` comes, or request_stop(), or the deadline;
@@ -124,22 +136,27 @@ class supervisor {
   /// on, only the waiting for it ends. The stop signal itself is not delivered to a handler.
   boost::asio::awaitable<signal_event> serve(const handlers& on, until end,
                                              time_point deadline = never);
+  /// For handlers of one's own beside serve()'s.
   signal_dispatcher& signals();
   /// `fallback` is called for INT, QUIT and TERM while the policy neither handles them nor waits
   /// for them; without one they are kept until it does. supervisor::run cancels the policy. From
   /// the second on, everything that is left is killed first.
   void on_interrupt(std::function<void(const signal_event&)> fallback);
 
+  /// On the host's clock.
   boost::asio::awaitable<void> sleep_for(duration);
+  /// By the host's clock.
   time_point now() const;
   /// Runs a coroutine beside the policy; joined before the supervisor ends, cancelled first.
   void spawn(boost::asio::awaitable<void>);
+  /// Where every step is recorded; see journal::subscribe().
   journal& log();
   /// Writes a policy's own words into the journal.
   void note(std::string text);
 
   /// Asks serve() to return as if a stop signal had come (the control socket's `stop`).
   void request_stop(bool quick = false);
+  /// True from request_stop() on.
   bool stop_requested() const;
   /// Stops every pool by its ladder and joins what was spawned, shielded from cancellation. INT,
   /// QUIT or request_stop(true) meanwhile make it quick; where it is that, or on_interrupt() was
@@ -161,12 +178,18 @@ using policy = std::function<boost::asio::awaitable<int>(supervisor&)>;
 ///
 ///   worker_function("web", serve).preload(load_tables).after_clone(reopen).before_exit(flush)
 struct worker_function {
+  /// What a worker runs; its value is the exit code.
   using coroutine = std::function<boost::asio::awaitable<int>(worker&)>;
+  /// What a worker runs; the exit code is 0.
   using coroutine_of_nothing = std::function<boost::asio::awaitable<void>(worker&)>;
+  /// What a worker runs at a moment of its life.
   using hook = std::function<void(worker&)>;
 
+  /// `n` is what a spec asks for.
   worker_function(std::string n, coroutine f) : name(std::move(n)), serve(std::move(f)) {}
+  /// `n` is what a spec asks for.
   worker_function(std::string n, coroutine_of_nothing f);
+  /// With preload() at once.
   template <typename Coroutine>
   worker_function(std::string n, std::function<void()> preload_first, Coroutine f)
       : worker_function(std::move(n), std::move(f)) {
@@ -179,12 +202,14 @@ struct worker_function {
     on_preload = std::move(f);
     return *this;
   }
+  /// The same, of a temporary.
   worker_function&& preload(std::function<void()> f) && { return std::move(preload(std::move(f))); }
   /// Runs first in each worker, before its coroutine: reseeds, reopens, starts threads.
   worker_function& after_clone(hook f) & {
     on_clone = std::move(f);
     return *this;
   }
+  /// The same, of a temporary.
   worker_function&& after_clone(hook f) && { return std::move(after_clone(std::move(f))); }
   /// Runs last in each worker, when all it spawned has ended; an exception is told, and changes
   /// nothing. A worker that is killed does not come to it.
@@ -192,12 +217,14 @@ struct worker_function {
     on_exit = std::move(f);
     return *this;
   }
+  /// The same, of a temporary.
   worker_function&& before_exit(hook f) && { return std::move(before_exit(std::move(f))); }
 
-  std::string name;
-  coroutine serve;
-  std::function<void()> on_preload;
-  hook on_clone, on_exit;
+  std::string name;                  ///< by which a spec asks for it
+  coroutine serve;                   ///< what a worker runs
+  std::function<void()> on_preload;  ///< see preload()
+  hook on_clone;                     ///< see after_clone()
+  hook on_exit;                      ///< see before_exit()
 };
 
 }  // namespace supervisor

@@ -15,6 +15,7 @@ namespace supervisor {
 /// unresumed.
 class task_group {
  public:
+  /// An empty one.
   explicit task_group(boost::asio::any_io_executor,
                       std::function<void(std::exception_ptr)> failed = {});
   ~task_group();
@@ -26,6 +27,7 @@ class task_group {
   /// Asks every member to end (terminal cancellation): its next co_await throws operation_aborted,
   /// which is not counted as a failure. Called from outside the loop it takes effect in the loop.
   void cancel();
+  /// Members that have not ended.
   std::size_t size() const noexcept;
   /// Completes when no member is left; the group outlives it. Cancelling it leaves the members
   /// running.

@@ -25,6 +25,7 @@ namespace supervisor {
 class interval_timer {
  public:
   explicit interval_timer(boost::asio::any_io_executor);  ///< stopped
+  /// Ticks after `first`, then every `period`; once, where that is zero.
   interval_timer(boost::asio::any_io_executor, duration first, duration period = {});
   ~interval_timer();
   interval_timer(const interval_timer&) = delete;
@@ -38,7 +39,7 @@ class interval_timer {
   duration interval() const noexcept;  ///< the period
   /// Starts anew, from now.
   void reset(duration first, duration period = {});
-  void stop() noexcept;
+  void stop() noexcept;  ///< no tick more; who waits gets 0
 
  private:
   struct impl;
@@ -67,7 +68,7 @@ class cpu_timer {
   int signal() const noexcept;  ///< SIGVTALRM or SIGPROF
   /// getitimer(2): CPU time until it fires; zero after its only time.
   duration remaining() const noexcept;
-  duration interval() const noexcept;
+  duration interval() const noexcept;  ///< the period
 
  private:
   cpu_time what_;

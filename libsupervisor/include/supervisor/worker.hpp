@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "supervisor/signals.hpp"
+#include "supervisor/version.hpp"
 
 namespace supervisor {
 
@@ -21,9 +22,12 @@ namespace supervisor {
 /// its socket is moved on.
 class connection : public boost::asio::generic::stream_protocol::socket {
  public:
+  /// What it is, but for the count.
   using socket = boost::asio::generic::stream_protocol::socket;
+  /// What is moved from does not count.
   connection(connection&& other) noexcept
       : socket(static_cast<socket&&>(other)), open_(std::exchange(other.open_, nullptr)) {}
+  /// What it was is closed.
   connection& operator=(connection&& other) noexcept {
     socket::operator=(static_cast<socket&&>(other));
     discount();
@@ -53,18 +57,24 @@ class connection : public boost::asio::generic::stream_protocol::socket {
 class worker {
  public:
   struct impl;
+  /// For the library's own rooms.
   explicit worker(std::unique_ptr<impl>);
   ~worker();
   worker(const worker&) = delete;
 
+  /// The number of its slot, from 0.
   unsigned slot() const noexcept;
+  /// Of the program and spec it was made of.
   std::uint64_t generation() const noexcept;
+  /// The name of its pool.
   const std::string& pool() const noexcept;
+  /// Of its one thread.
   boost::asio::any_io_executor executor() noexcept;
 
   /// A listening socket of the supervisor's, by name; shared with the other workers.
   class listener {
    public:
+    /// As worker::listener() was asked for.
     const std::string& name() const noexcept;
 
     struct state;
@@ -102,6 +112,7 @@ class worker {
   /// nanoseconds, and no system call while requests follow each other. For the worker's own thread.
   class request {
    public:
+    /// `activity` says what it is.
     explicit request(worker&, std::string_view activity = {}) noexcept;
     ~request();
     request(const request&) = delete;
