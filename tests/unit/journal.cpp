@@ -217,6 +217,12 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("prefork 1.0 started", event(event_kind::supervisor_started)).text = "prefork 1.0";
   add("stopping: SIGTERM", event(event_kind::supervisor_stopping)).text = "SIGTERM";
   add("stopped, exit code 1", event(event_kind::supervisor_stopped)).count = 1;
+  auto& abandoned = add(
+      "destroyed without a stop: 1 worker left alone, kept by nobody (web.0 pid 12); to end them, "
+      "await stop_all() or async_stop() before",
+      event(event_kind::supervisor_abandoned));
+  abandoned.count = 1;
+  abandoned.text = "web.0 pid 12";
   add("listening on http=127.0.0.1:80", event(event_kind::listener_opened)).text =
       "http=127.0.0.1:80";
   auto& signal =

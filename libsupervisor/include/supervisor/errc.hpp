@@ -16,6 +16,7 @@ enum class errc {
   invalid_argument,  ///< a value out of range; the message names it
   degraded,          ///< settled, but not every wanted worker is ready
   timed_out,         ///< the limit of with_deadline() or open_device() passed
+  statuses_lost,     ///< SIGCHLD is ignored: the kernel would not keep how children end
 };
 
 /// The category of errc.

@@ -26,26 +26,27 @@ std::optional<severity> parse_severity(std::string_view) noexcept;
 /// What happened. In brackets the fields of `event` that carry it beside its subject.
 /// The state of a pool is the fold of its events (apply() in src/supervision/state.hpp).
 enum class event_kind : std::uint8_t {
-  supervisor_started,   ///< [text: name and version]
-  supervisor_stopping,  ///< [text: why]
-  supervisor_stopped,   ///< [count: exit code]
-  listener_opened,      ///< [text: name=address]
-  signal_received,      ///< [count, number: signal, pid: sender or one of the below, uid]
-  signal_unhandled,     ///< [number, pid, uid]
-  handler_failed,       ///< [number, text: what the exception says]
-  command_received,     ///< a control command [text: verb, arguments, who]
-  pool_opened,          ///< [count: target, generation, text: what its workers are]
-  pool_resized,         ///< [count: new target]
-  pool_drained,         ///< all workers are to leave, the pool stays (WINCH)
-  pool_resumed,         ///< the end of that
-  pool_stopping,        ///< [count: 1 = quick]
-  pool_stopped,         ///< nothing of it is left
-  rollout_started,      ///< [generation: the new one]
-  program_opened,       ///< the new generation's program is there (its mold is up) [generation]
-  rollout_committed,    ///< [generation]
-  rollout_failed,       ///< [generation: the one given up, text: why]
-  slot_added,           ///< [generation; number = the slot this one replaces, by id, or 0]
-  slot_retiring,        ///< to leave for good [exit_cause]
+  supervisor_started,    ///< [text: name and version]
+  supervisor_stopping,   ///< [text: why]
+  supervisor_stopped,    ///< [count: exit code]
+  supervisor_abandoned,  ///< destroyed while children live [count, text: who they are]
+  listener_opened,       ///< [text: name=address]
+  signal_received,       ///< [count, number: signal, pid: sender or one of the below, uid]
+  signal_unhandled,      ///< [number, pid, uid]
+  handler_failed,        ///< [number, text: what the exception says]
+  command_received,      ///< a control command [text: verb, arguments, who]
+  pool_opened,           ///< [count: target, generation, text: what its workers are]
+  pool_resized,          ///< [count: new target]
+  pool_drained,          ///< all workers are to leave, the pool stays (WINCH)
+  pool_resumed,          ///< the end of that
+  pool_stopping,         ///< [count: 1 = quick]
+  pool_stopped,          ///< nothing of it is left
+  rollout_started,       ///< [generation: the new one]
+  program_opened,        ///< the new generation's program is there (its mold is up) [generation]
+  rollout_committed,     ///< [generation]
+  rollout_failed,        ///< [generation: the one given up, text: why]
+  slot_added,            ///< [generation; number = the slot this one replaces, by id, or 0]
+  slot_retiring,         ///< to leave for good [exit_cause]
   slot_removed,
   worker_launched,  ///< the host was asked for a child [child]
   worker_started,   ///< it exists [pid]

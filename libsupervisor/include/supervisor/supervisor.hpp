@@ -1,12 +1,17 @@
 // The supervisor: pools of workers, signals, and the policy that decides.
 #pragma once
 
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "supervisor/exit_report.hpp"
@@ -22,8 +27,10 @@ namespace supervisor {
 class host;
 class journal;
 class worker;
-class pool_keeper;  // src/supervision/pool_keeper.hpp
-struct pool_state;  // src/supervision/state.hpp
+class pool_keeper;       // src/supervision/pool_keeper.hpp
+struct pool_state;       // src/supervision/state.hpp
+struct foundation;       // src/host/foundation.hpp
+struct library_options;  // supervisor/library.hpp
 
 /// One row of a status: a slot, or during a rollout both of a slot's workers.
 struct slot_status {
@@ -60,8 +67,18 @@ struct outcome {
 /// A handle to a pool; copies mean the same pool. Every command is recorded at its call, before
 /// the first suspension, so calls that come together all count; each returns when the pool has
 /// settled: every wanted worker is ready or backing off, and none is leaving. Cancelling a command
-/// stops the waiting, not the change. Methods are for the supervisor's own executor.
+/// stops the waiting, not the change.
+///
+/// What returns an awaitable, and what tells how the pool stands, is for coroutines on the
+/// supervisor's own executor (asserted). Every async_ method may be called by any thread, with any
+/// completion token; its handler is called by the handler's own executor, by the supervisor's where
+/// it has none. Cancellation (terminal, partial) and the end of the supervisor answer with
+/// operation_aborted or errc::pool_closed.
 class pool {
+  template <typename... Results>
+  using handler = boost::asio::any_completion_handler<void(Results...)>;
+  using command = std::function<boost::asio::awaitable<outcome>(pool&)>;
+
  public:
   /// For the library's own rooms: see supervisor::pool().
   explicit pool(std::shared_ptr<pool_keeper>);
@@ -97,23 +114,106 @@ class pool {
   /// Waits until the pool is settled.
   boost::asio::awaitable<outcome> settled();
 
+  /// resize() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_resize(unsigned count, Token&& token) const {
+    return async<Token>([count](pool& self) { return self.resize(count); }, token);
+  }
+  /// roll() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_roll(Token&& token) const {
+    return async<Token>([](pool& self) { return self.roll(); }, token);
+  }
+  /// roll() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_roll(spec next, Token&& token) const {
+    return async<Token>([next = std::move(next)](pool& self) { return self.roll(next); }, token);
+  }
+  /// restart() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_restart(unsigned slot, Token&& token) const {
+    return async<Token>([slot](pool& self) { return self.restart(slot); }, token);
+  }
+  /// drain() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_drain(Token&& token) const {
+    return async<Token>([](pool& self) { return self.drain(); }, token);
+  }
+  /// resume() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_resume(Token&& token) const {
+    return async<Token>([](pool& self) { return self.resume(); }, token);
+  }
+  /// stop() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_stop(bool quick, Token&& token) const {
+    return async<Token>([quick](pool& self) { return self.stop(quick); }, token);
+  }
+  /// settled() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_settled(Token&& token) const {
+    return async<Token>([](pool& self) { return self.settled(); }, token);
+  }
+  /// signal() from any thread.
+  template <boost::asio::completion_token_for<void(boost::system::error_code)> Token>
+  auto async_signal(unsigned slot, int number, Token&& token) const {
+    auto start = [slot, number](handler<boost::system::error_code> h, const pool& self) {
+      self.ask_signal(slot, number, std::move(h));
+    };
+    return boost::asio::async_initiate<Token, void(boost::system::error_code)>(start, token, *this);
+  }
+  /// How the pool stands; where its supervisor is gone, nothing but its name.
+  template <boost::asio::completion_token_for<void(pool_status)> Token>
+  auto async_status(Token&& token) const {
+    auto start = [](handler<pool_status> h, const pool& self) { self.ask_status(std::move(h)); };
+    return boost::asio::async_initiate<Token, void(pool_status)>(start, token, *this);
+  }
+
   /// For the library's own rooms and its tests.
   pool_keeper& keeper() const { return *keeper_; }
 
  private:
+  template <typename Token>
+  auto async(command what, std::remove_reference_t<Token>& token) const {
+    auto start = [](handler<outcome> h, const pool& self, command c) {
+      self.ask(std::move(c), std::move(h));
+    };
+    return boost::asio::async_initiate<Token, void(outcome)>(start, token, *this, std::move(what));
+  }
+  pool_keeper& here() const;  ///< for the loop only
+  void ask(command, handler<outcome>) const;
+  void ask_signal(unsigned slot, int number, handler<boost::system::error_code>) const;
+  void ask_status(handler<pool_status>) const;
+
   std::shared_ptr<pool_keeper> keeper_;
 };
 
-/// What a policy has in its hands.
+/// What a policy has in its hands. As with a pool, methods are for its own executor, but for those
+/// that begin with async_.
 class supervisor {
+  template <typename... Results>
+  using handler = boost::asio::any_completion_handler<void(Results...)>;
+
  public:
+  /// The library door: inside a program that has an io_context of its own, which any number of
+  /// threads may run and which outlives this. Runs on a strand of `executor`; keeps commands only;
+  /// leaves the program's signals, limits and children alone. See supervisor/library.hpp and
+  /// doc/library.md. Throws system_error: errc::statuses_lost where SIGCHLD is ignored.
+  explicit supervisor(boost::asio::any_io_executor executor);
+  /// The same, with what it takes from and does to the program.
+  supervisor(boost::asio::any_io_executor executor, library_options);
   /// For the library's own rooms: a policy gets one from run().
   supervisor(host&, journal&, std::string name);
+  /// Neither waits nor kills: children that live are left alone, which is logged with their pids.
+  /// To end them: stop_all() or async_stop() before. Any thread may destroy one of the library door
+  /// while no method of it runs; what still waits is answered.
   ~supervisor();
   supervisor(const supervisor&) = delete;
 
   /// Of this master.
   const std::string& name() const;
+  /// Where everything of it runs: for coroutines of one's own beside it. Any thread may ask.
+  boost::asio::any_io_executor executor() const;
   /// Opens a listening socket for the workers of pools made later, and returns it as it was opened:
   /// port 0 is the port that the kernel chose. Throws system_error.
   listener_spec listen(const listener_spec&);
@@ -164,8 +264,49 @@ class supervisor {
   /// cancelled; a second call waits for the same.
   boost::asio::awaitable<void> stop_all(bool quick = false);
 
+  /// stop_all() from any thread. Cancelled, only the waiting ends.
+  template <boost::asio::completion_token_for<void(boost::system::error_code)> Token>
+  auto async_stop(bool quick, Token&& token) {
+    auto start = [this, quick](handler<boost::system::error_code> h) {
+      ask_stop(quick, std::move(h));
+    };
+    return boost::asio::async_initiate<Token, void(boost::system::error_code)>(start, token);
+  }
+  /// pool() from any thread: completes when the pool is there, not when it is settled. The
+  /// exception is pool()'s.
+  template <boost::asio::completion_token_for<void(std::exception_ptr, ::supervisor::pool)> Token>
+  auto async_pool(std::string name, spec what, unsigned size, Token&& token) {
+    auto start = [this, size](handler<std::exception_ptr, ::supervisor::pool> h, std::string n,
+                              spec s) { ask_pool(std::move(n), std::move(s), size, std::move(h)); };
+    return boost::asio::async_initiate<Token, void(std::exception_ptr, ::supervisor::pool)>(
+        start, token, std::move(name), std::move(what));
+  }
+  /// listen() from any thread; the exception is its own.
+  template <boost::asio::completion_token_for<void(std::exception_ptr, listener_spec)> Token>
+  auto async_listen(listener_spec wanted, Token&& token) {
+    auto start = [this](handler<std::exception_ptr, listener_spec> h, listener_spec l) {
+      ask_listen(std::move(l), std::move(h));
+    };
+    return boost::asio::async_initiate<Token, void(std::exception_ptr, listener_spec)>(
+        start, token, std::move(wanted));
+  }
+  /// How every pool stands; from any thread.
+  template <boost::asio::completion_token_for<void(std::vector<pool_status>)> Token>
+  auto async_status(Token&& token) {
+    auto start = [this](handler<std::vector<pool_status>> h) { ask_status(std::move(h)); };
+    return boost::asio::async_initiate<Token, void(std::vector<pool_status>)>(start, token);
+  }
+
  private:
+  explicit supervisor(std::unique_ptr<foundation>);
+  void ask_stop(bool quick, handler<boost::system::error_code>);
+  void ask_pool(std::string name, spec what, unsigned size,
+                handler<std::exception_ptr, ::supervisor::pool>);
+  void ask_listen(listener_spec, handler<std::exception_ptr, listener_spec>);
+  void ask_status(handler<std::vector<pool_status>>);
+
   struct impl;
+  impl& here() const;  ///< for the loop only
   std::shared_ptr<impl> impl_;
 };
 

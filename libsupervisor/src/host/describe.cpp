@@ -68,6 +68,10 @@ std::string exited(const event& e, time_point now) {
     text = "did not start: " + e.launch->str();
   else if (e.why == exit_cause::none)
     text = "exited: " + e.exit.str();
+  else if (e.why == exit_cause::lost)
+    text =
+        "is gone, status lost: somebody else in this program took it (waitpid(-1), or SIGCHLD "
+        "ignored)";
   else
     text = fmt::format("exited: {}, {}", e.exit.str(), words(e.why));
   if (!e.text.empty()) text += "; " + e.text;
@@ -95,6 +99,11 @@ std::string of_supervisor(const event& e) {
       return e.text.empty() ? "stopping" : "stopping: " + e.text;
     case event_kind::supervisor_stopped:
       return fmt::format("stopped, exit code {}", e.count);
+    case event_kind::supervisor_abandoned:
+      return fmt::format(
+          "destroyed without a stop: {} left alone, kept by nobody ({}); to end them, "
+          "await stop_all() or async_stop() before",
+          count_of(e.count, "worker"), e.text);
     case event_kind::listener_opened:
       return "listening on " + e.text;
     case event_kind::signal_received:

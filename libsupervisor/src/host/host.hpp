@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/system/error_code.hpp>
+#include <cassert>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -117,5 +118,13 @@ class host {
 
   virtual signal_feed& signals() = 0;
 };
+
+/// find_fault(), and what this host cannot do.
+std::optional<std::string> find_fault(const spec&, const host&);
+
+/// Loud, in a debug build, where another thread calls what is for the loop.
+inline void expect_loop([[maybe_unused]] const host& outside) {
+  assert(outside.in_loop() && "for the supervisor's executor only; elsewhere use async_...");
+}
 
 }  // namespace supervisor

@@ -49,6 +49,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "supervisor.stopping";
     case event_kind::supervisor_stopped:
       return "supervisor.stopped";
+    case event_kind::supervisor_abandoned:
+      return "supervisor.abandoned";
     case event_kind::listener_opened:
       return "listener.opened";
     case event_kind::signal_received:
@@ -133,6 +135,7 @@ severity severity_of(const event& e) noexcept {
       return severity::notice;
     case event_kind::signal_unhandled:
     case event_kind::worker_escalated:
+    case event_kind::supervisor_abandoned:
       return severity::warning;
     case event_kind::handler_failed:
     case event_kind::rollout_failed:

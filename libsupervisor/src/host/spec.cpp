@@ -7,6 +7,8 @@
 #include <set>
 #include <string_view>
 
+#include "host/host.hpp"
+
 namespace supervisor {
 
 namespace {
@@ -145,6 +147,17 @@ std::optional<std::string> find_fault(const spec& s) {
   if (!first) first = find_in_timing(s);
   if (!first) first = find_in_restart(s.restart);
   return first;
+}
+
+std::optional<std::string> find_fault(const spec& what, const host& outside) {
+  auto known = find_fault(what);
+  if (known || !what.is_function() || outside.makes_functions()) return known;
+  return fmt::format(
+      "the worker function '{}' would be forked from a mold, which is for programs "
+      "that are supervisors from main() on: give it to supervisor::main or "
+      "supervisor::run; a supervisor inside another program keeps commands only, "
+      "spec::command()",
+      what.function);
 }
 
 }  // namespace supervisor

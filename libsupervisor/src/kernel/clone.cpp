@@ -10,6 +10,19 @@
 #include "kernel/error.hpp"
 #include "kernel/signal_mask.hpp"
 
+#if defined(__SANITIZE_THREAD__)
+#define SUPERVISOR_UNDER_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SUPERVISOR_UNDER_TSAN
+#endif
+#endif
+#ifdef SUPERVISOR_UNDER_TSAN
+// ThreadSanitizer's clone() takes the child for a fork's and resets itself there: in our memory.
+extern "C" int __clone(int (*)(void*), void*, int, void*, ...);
+#define clone __clone
+#endif
+
 namespace supervisor::kernel {
 
 cloned clone_borrowing(int (*child)(void*), void* argument) {

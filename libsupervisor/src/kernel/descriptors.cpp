@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -160,6 +161,26 @@ unique_fd open_unblocked(int fd) noexcept {
   return unique_fd(open_file(path, O_WRONLY | O_NONBLOCK | O_NOCTTY));
 }
 
+namespace {
+
+/// What SIGPIPE does is the program's own affair. Signals are blocked; the one that this thread has
+/// brought upon itself is taken back.
+ssize_t write_without_sigpipe(int fd, std::string_view text) noexcept {
+  sigset_t pending;
+  ::sigpending(&pending);
+  ssize_t written = ::write(fd, text.data(), text.size());
+  if (written >= 0 || errno != EPIPE || ::sigismember(&pending, SIGPIPE) == 1) return written;
+  sigset_t ours;
+  ::sigemptyset(&ours);
+  ::sigaddset(&ours, SIGPIPE);
+  const timespec at_once{};
+  ::sigtimedwait(&ours, nullptr, &at_once);
+  errno = EPIPE;
+  return written;
+}
+
+}  // namespace
+
 bool write_now(int fd, std::string_view text) noexcept {
   // In the background a terminal may answer a write with TTOU. Where that is caught, the write is
   // restarted after the handler, for ever; where it is blocked, the kernel lets it pass.
@@ -171,7 +192,7 @@ bool write_now(int fd, std::string_view text) noexcept {
     if (::poll(&writable, 1, 0) != 1 || !(writable.revents & POLLOUT)) return false;
     auto part = text.substr(0, whole);
     ssize_t written = ::send(fd, part.data(), part.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (written < 0 && errno == ENOTSOCK) written = ::write(fd, part.data(), part.size());
+    if (written < 0 && errno == ENOTSOCK) written = write_without_sigpipe(fd, part);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return false;
     text.remove_prefix(static_cast<std::size_t>(written));

@@ -116,6 +116,7 @@ class plan_runner {
   }
 
   /// Sources are moved above all targets first, so that no target overwrites a source still needed.
+  /// By system call: to ThreadSanitizer dup2(2) and close(2) would be of the parent's descriptors.
   child_failure place_descriptors(borrowing_launcher& launcher) noexcept {
     auto& sources = plan_.descriptors;
     int count = static_cast<int>(sources.size());
@@ -127,7 +128,8 @@ class plan_runner {
       if (!move_up(source)) return {"descriptors", errno};
     if (launcher.program >= 0 && !move_up(launcher.program)) return {"descriptors", errno};
     for (int target = 0; target < count; ++target)
-      if (::dup2(sources[static_cast<std::size_t>(target)], target) < 0) return {"dup2", errno};
+      if (::syscall(SYS_dup3, sources[static_cast<std::size_t>(target)], target, 0) < 0)
+        return {"dup2", errno};
     auto first = static_cast<unsigned>(count);
     if (launcher.program >= 0) {
       auto keep = static_cast<unsigned>(launcher.program);
@@ -143,7 +145,7 @@ class plan_runner {
     // A container's seccomp profile may not know the call.
     rlimit most{};
     ::getrlimit(RLIMIT_NOFILE, &most);
-    for (unsigned fd = first; fd <= last && fd < most.rlim_cur; ++fd) ::close(static_cast<int>(fd));
+    for (unsigned fd = first; fd <= last && fd < most.rlim_cur; ++fd) ::syscall(SYS_close, fd);
   }
 
   void write_pid() noexcept {

@@ -1,4 +1,6 @@
 // The public handle to a pool.
+#include <boost/asio/error.hpp>
+
 #include "supervision/decide.hpp"
 #include "supervision/pool_keeper.hpp"
 #include "supervisor/supervisor.hpp"
@@ -10,26 +12,63 @@ namespace supervisor {
 pool::pool(std::shared_ptr<pool_keeper> keeper) : keeper_(std::move(keeper)) {}
 
 const std::string& pool::name() const { return keeper_->name(); }
-unsigned pool::size() const { return keeper_->state().target; }
-unsigned pool::ready() const { return count_ready(keeper_->state()); }
+unsigned pool::size() const { return here().state().target; }
+unsigned pool::ready() const { return count_ready(here().state()); }
 pool_status pool::status() const {
-  auto& outside = keeper_->outside();
+  auto& outside = here().outside();
   auto sample = [&outside](child_id child) { return outside.sample(child); };
   return describe_pool(keeper_->state(), outside.now(), sample);
 }
 
-asio::awaitable<outcome> pool::resize(unsigned count) { return keeper_->resize(count); }
-asio::awaitable<outcome> pool::roll() { return keeper_->roll({}); }
-asio::awaitable<outcome> pool::roll(spec next) { return keeper_->roll(std::move(next)); }
-asio::awaitable<outcome> pool::restart(unsigned slot) { return keeper_->restart(slot); }
-asio::awaitable<outcome> pool::drain() { return keeper_->drain(); }
-asio::awaitable<outcome> pool::resume() { return keeper_->resume(); }
-asio::awaitable<outcome> pool::stop(bool quick) { return keeper_->stop(quick); }
-asio::awaitable<outcome> pool::settled() { return keeper_->settled(); }
+asio::awaitable<outcome> pool::resize(unsigned count) { return here().resize(count); }
+asio::awaitable<outcome> pool::roll() { return here().roll({}); }
+asio::awaitable<outcome> pool::roll(spec next) { return here().roll(std::move(next)); }
+asio::awaitable<outcome> pool::restart(unsigned slot) { return here().restart(slot); }
+asio::awaitable<outcome> pool::drain() { return here().drain(); }
+asio::awaitable<outcome> pool::resume() { return here().resume(); }
+asio::awaitable<outcome> pool::stop(bool quick) { return here().stop(quick); }
+asio::awaitable<outcome> pool::settled() { return here().settled(); }
 
 boost::system::error_code pool::signal(unsigned slot, int number) {
-  return keeper_->signal(slot, number);
+  return here().signal(slot, number);
 }
-void pool::signal_all(int number) { keeper_->signal_all(number); }
+void pool::signal_all(int number) { here().signal_all(number); }
+
+pool_keeper& pool::here() const {
+  expect_loop(keeper_->outside());
+  return *keeper_;
+}
+
+void pool::ask(command what, handler<outcome> h) const {
+  using asked = request<outcome>;
+  auto work = [self = *this, what = std::move(what)](asked::pointer r) mutable {
+    auto& keeper = *self.keeper_;
+    if (!keeper.dismissed()) keeper.carry_out(std::move(r), what(self));
+  };
+  outcome given_up;
+  given_up.ok = false;
+  given_up.error = asio::error::operation_aborted;
+  given_up.reason = "nobody waits for it any more";
+  asked::start(keeper_->executor(), std::move(h), {std::move(given_up)}, std::move(work));
+}
+
+void pool::ask_signal(unsigned slot, int number, handler<boost::system::error_code> h) const {
+  using asked = request<boost::system::error_code>;
+  auto work = [keeper = keeper_, slot, number](asked::pointer r) {
+    r->answer(keeper->dismissed() ? errc::pool_closed : keeper->signal(slot, number));
+  };
+  asked::start(keeper_->executor(), std::move(h), {asio::error::operation_aborted},
+               std::move(work));
+}
+
+void pool::ask_status(handler<pool_status> h) const {
+  using asked = request<pool_status>;
+  auto work = [self = *this](asked::pointer r) {
+    if (!self.keeper_->dismissed()) r->answer(self.status());
+  };
+  pool_status unknown;
+  unknown.name = name();
+  asked::start(keeper_->executor(), std::move(h), {std::move(unknown)}, std::move(work));
+}
 
 }  // namespace supervisor

@@ -51,7 +51,7 @@ pool_keeper::settlement pool_keeper::roll(std::optional<spec> next) {
   if (state_.stopping) return answer(closed());
   auto what = programs_.at(state_.generation).what;
   if (next) {
-    if (auto fault = find_fault(*next)) return refused(errc::invalid_argument, *fault);
+    if (auto fault = find_fault(*next, host_)) return refused(errc::invalid_argument, *fault);
     what = std::make_shared<const spec>(std::move(*next));
   }
   auto e = about_pool(event_kind::rollout_started);
@@ -116,7 +116,7 @@ void pool_keeper::signal_all(int signal) {
 pool_keeper::settlement pool_keeper::when_settled(self_ptr self, bool until_stopped) {
   auto& p = self->state_;
   while (!::supervisor::settled(p)) {
-    if (p.stopping && !until_stopped) co_return closed();
+    if (self->dismissed_ || (p.stopping && !until_stopped)) co_return closed();
     co_await self->changed_->wait();
   }
   co_return verdict(p);
@@ -126,7 +126,7 @@ pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t ge
   auto& p = self->state_;
   for (;;) {
     bool failed = p.failed_generation == generation;
-    if (p.stopping) co_return closed();
+    if (self->dismissed_ || p.stopping) co_return closed();
     if (!failed && p.last_generation > generation && p.committed < generation)
       co_return failure(errc::superseded, "a later rollout took its place");
     if (!failed && p.drained)
@@ -142,7 +142,7 @@ pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t ge
 pool_keeper::settlement pool_keeper::when_restarted(self_ptr self, std::uint64_t fresh) {
   auto& p = self->state_;
   for (;;) {
-    if (p.stopping) co_return closed();
+    if (self->dismissed_ || p.stopping) co_return closed();
     if (p.last_trouble.slot_id == fresh)
       co_return failure(errc::degraded,
                         "the fresh worker failed, the old one stays: " + p.last_trouble.text);

@@ -10,6 +10,12 @@ namespace supervisor {
 
 namespace {
 
+asio::awaitable<void> answer_with(std::shared_ptr<request<outcome>> asked,
+                                  asio::awaitable<outcome> settling) {
+  auto settled = co_await std::move(settling);
+  asked->answer(std::move(settled));
+}
+
 /// A coroutine begins from the loop, and what it works on may be gone by then.
 template <typename Object, typename Run>
 asio::awaitable<void> if_alive(std::weak_ptr<Object> object, Run run) {
@@ -23,7 +29,12 @@ asio::awaitable<void> if_alive(std::weak_ptr<Object> object, Run run) {
 
 pool_keeper::pool_keeper(host& outside, journal& log, task_group& group, pool_state state,
                          program_specs specs)
-    : host_(outside), journal_(log), group_(group), state_(std::move(state)), changed_(outside) {
+    : host_(outside),
+      executor_(outside.executor()),
+      journal_(log),
+      group_(group),
+      state_(std::move(state)),
+      changed_(outside) {
   for (auto& [generation, what] : specs) programs_.emplace(generation, std::move(what));
   subscription_ = journal_.subscribe([this](const event& e) {
     if (e.pool == state_.name) take_in(e);
@@ -36,7 +47,17 @@ void pool_keeper::start() {
   group_.spawn(if_alive(weak_from_this(), [](pool_keeper& self) { return self.run(); }));
 }
 
+void pool_keeper::carry_out(std::shared_ptr<request<outcome>> asked, settlement settling) {
+  group_.spawn(answer_with(std::move(asked), std::move(settling)));
+}
+
+void pool_keeper::dismiss() noexcept {
+  dismissed_ = true;
+  changed_->notify();
+}
+
 void pool_keeper::abandon() {
+  dismissed_ = true;
   auto keep = shared_from_this();
   subscription_.reset();
   slots_.clear();

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "host/host.hpp"
+#include "supervision/request.hpp"
 #include "supervision/slot.hpp"
 #include "supervision/state.hpp"
 #include "supervisor/condition.hpp"
@@ -28,6 +29,8 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   ~pool_keeper();
   /// Begins to keep the pool: with all its slots, where the state has some.
   void start();
+  /// Whoever waits for a command, or gives one, is told that the pool is closed.
+  void dismiss() noexcept;
   /// Destroys its coroutines where they stand, and those that wait for a command; the children
   /// live on. For the end of the world: nothing may be called afterwards.
   void abandon();
@@ -47,6 +50,10 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   settlement settled();
   boost::system::error_code signal(unsigned number, int signal);
   void signal_all(int signal);
+  /// Answers for a command that was asked for from outside; a member of the pool's group.
+  void carry_out(std::shared_ptr<request<outcome>>, settlement);
+  bool dismissed() const noexcept { return dismissed_; }
+  const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
   /// The report of a child that had departed; journaled with its exit as the cause.
   void reported(const child_key&, std::shared_ptr<const exit_report>);
 
@@ -94,6 +101,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   event about_pool(event_kind) const;
 
   host& host_;
+  const boost::asio::any_io_executor executor_;  ///< the host's, which may be gone before a handle
   journal& journal_;
   task_group& group_;
   pool_state state_;
@@ -102,6 +110,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   std::map<child_launch, departure> departures_;  ///< not yet reported
   std::map<child_launch, std::shared_ptr<const exit_report>> early_reports_;
   bool poke_owed_ = false;
+  bool dismissed_ = false;
   std::optional<condition> changed_;
   std::shared_ptr<void> subscription_;
 };

@@ -1,0 +1,77 @@
+// The supervisor behind its handle.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "host/foundation.hpp"
+#include "supervision/pool_keeper.hpp"
+#include "supervisor/condition.hpp"
+#include "supervisor/supervisor.hpp"
+#include "supervisor/task_group.hpp"
+
+namespace supervisor {
+
+struct supervisor::impl : std::enable_shared_from_this<impl> {
+  impl(host&, journal&, std::string name, std::unique_ptr<foundation>);
+  ~impl();
+  void take_reports();
+
+  /// The end of one that others may be about to call: what is under way here ends first, in the
+  /// loop, in a few turns of it.
+  static void close(std::shared_ptr<impl>);
+
+  listener_spec listen(const listener_spec&);
+  ::supervisor::pool open(std::string name, spec, unsigned size);
+  std::shared_ptr<pool_keeper> find(std::string_view) const;
+  std::shared_ptr<pool_keeper> add(pool_state, program_specs);
+  std::vector<pool_status> status() const;
+
+  /// None is made, and no signal touched, before somebody asks.
+  signal_dispatcher& signals();
+  void interrupt(const signal_event&);
+  void failed(int number, const std::exception_ptr&);
+
+  /// The first of: a signal, a request, the deadline; the end of every stop, for who hastens them.
+  boost::asio::awaitable<signal_event> first_of(std::vector<int> numbers, time_point deadline,
+                                                bool hastens = false);
+  boost::asio::awaitable<void> stop(bool quick);
+
+  std::unique_ptr<foundation> own;  ///< in the library door; goes last
+  host& outside;
+  const boost::asio::any_io_executor executor;
+  journal& log;
+  std::string name;
+  task_group keeping;           ///< pools and their slots; cancelled by close() alone
+  task_group stops;             ///< those that other threads have asked for
+  task_group tasks;             ///< the policy's
+  condition asked;              ///< serve() has something to look at
+  std::optional<bool> request;  ///< to stop; true: quickly
+  bool stop_requested = false;
+  std::function<void(const signal_event&)> fallback;  ///< see on_interrupt()
+  bool interrupted = false;
+  bool stopping = false;
+  bool closing = false;
+  unsigned stops_running = 0;
+  std::vector<int> impatient;  ///< signals that hasten a stop
+  std::vector<std::shared_ptr<pool_keeper>> pools;
+  std::set<std::string> adopted;  ///< not yet named by the policy
+  std::optional<signal_dispatcher> dispatcher;
+
+ private:
+  static void drain(std::shared_ptr<impl>);
+  void tell_of_the_living();
+  signal_dispatcher::observer signal_observer();
+  boost::asio::awaitable<void> take(boost::asio::awaitable<signal_event>,
+                                    std::optional<signal_event>& taken);
+  boost::asio::awaitable<void> hasten(bool quick);
+  void hurry(bool kill);
+};
+
+}  // namespace supervisor
