@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import statistics
@@ -384,6 +385,40 @@ def accounting(bench):
               {"ours": f"{cost:.1f}"}, "≤ 20 ns", None, cost <= 20)
 
 
+# 11
+
+def headers(bench):
+    """A user's source that includes us, against one that includes what Asio's coroutines take."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sources = {"ours": ["supervisor/prefork.hpp"],
+               "asio": ["boost/asio/awaitable.hpp", "boost/asio/co_spawn.hpp",
+                        "boost/asio/use_awaitable.hpp"]}
+    for name, includes in sources.items():
+        with open(os.path.join(bench.scratch, name + ".cpp"), "w") as f:
+            f.writelines(f"#include <{i}>\n" for i in includes)
+            f.write("int main() {}\n")
+    for compiler in filter(shutil.which, ("clang++-19", "g++-12")):
+        samples = {name: [] for name in sources}
+        for _ in range(bench.times(7, 2)):
+            for name, taken in samples.items():
+                before = os.times().children_user
+                subprocess.run([compiler, "-std=c++20", "-O2", "-c", "-o", os.devnull,
+                                "-I" + os.path.join(root, "libsupervisor/include"),
+                                "-DBOOST_ASIO_SEPARATE_COMPILATION", "-DBOOST_ASIO_NO_DEPRECATED",
+                                os.path.join(bench.scratch, name + ".cpp")], check=True)
+                taken.append(os.times().children_user - before)
+        yield median_row(f"a source that includes supervisor/prefork.hpp, {compiler}, CPU s", samples,
+                         "≤ 1.3× Asio's awaitable headers", lambda m, r: r <= 1.3, against="asio")
+
+
+def size(bench):
+    stripped = os.path.join(bench.scratch, "prefork")
+    subprocess.run(["strip", "-o", stripped, os.path.join(bench.build, "apps/prefork/prefork")],
+                   check=True)
+    mib = os.path.getsize(stripped) / 1024 / MIB
+    yield Row("prefork, stripped, MiB", {"ours": mib}, {"ours": f"{mib:.2f}"}, "-")
+
+
 FIGURES = {f.__name__.replace("_", "-"): f for f in (
     respawn, accepted, respawn_all, signal_latency, signal_rate, idle, memory, wakeups, sparse,
-    throughput, thousand, storm, accounting)}
+    throughput, thousand, storm, accounting, headers, size)}
