@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/test/unit_test.hpp>
@@ -69,10 +70,32 @@ asio::awaitable<void> pause_forever(supervisor::worker& self) {
   for (;;) pause();
   co_return;
 }
+void touch_much() {
+  static std::vector<std::string> kept;
+  for (int piece = 0; piece < 64 * 1024; ++piece) kept.emplace_back(1000, 'x');
+}
+const test::function large{"large", touch_much, serve_nothing};
 const test::function paused{"paused", pause_forever};
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != text.npos;
+}
+
+/// kB of anonymous huge pages.
+long huge_pages_of(pid_t pid) {
+  const std::string text = test::read_file("/proc/" + std::to_string(pid) + "/smaps_rollup");
+  const auto at = text.find("AnonHugePages:");
+  return at == text.npos ? 0 : std::stol(text.substr(at + 14));
+}
+
+/// Does the kernel know MADV_COLLAPSE, and does the administrator want huge pages?
+boost::test_tools::assertion_result has_huge_pages(boost::unit_test::test_unit_id) {
+  const std::string setting = test::read_file("/sys/kernel/mm/transparent_hugepage/enabled");
+  utsname system{};
+  int major = 0, minor = 0;
+  return uname(&system) == 0 && std::sscanf(system.release, "%d.%d", &major, &minor) == 2 &&
+         (major > 6 || (major == 6 && minor >= 1)) && !setting.empty() &&
+         !contains(setting, "[never]");
 }
 
 }  // namespace
@@ -133,6 +156,17 @@ BOOST_AUTO_TEST_CASE(signals_are_clean_and_titles_tell_who_is_who) {
   BOOST_TEST(title(worker.pid).c_str() == "test_mold: worker web.0 gen 3");
   BOOST_TEST(title(worker.pid).size() <= std::string("test_mold: worker web.0 gen 3").size() + 1);
   BOOST_TEST(title(mold.pid).c_str() == "test_mold: mold web gen 3");
+}
+
+BOOST_AUTO_TEST_CASE(much_preloaded_is_on_huge_pages,
+                     *boost::unit_test::precondition(has_huge_pages)) {
+  mold_process mold(spec("large"));
+  mold.start();
+  BOOST_REQUIRE(mold.ready);
+  const long all = 64 * 1000;
+  BOOST_TEST(huge_pages_of(mold.pid) > all / 2);
+  auto& worker = mold.launch_ready();
+  BOOST_TEST(huge_pages_of(worker.pid) > all / 2);
 }
 
 BOOST_AUTO_TEST_CASE(preload_runs_once) {

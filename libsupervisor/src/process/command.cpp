@@ -18,9 +18,9 @@ namespace supervisor {
 
 namespace {
 
-/// A mold's malloc on huge pages makes its forks some 14 times cheaper at 100 MB preloaded. glibc
-/// 2.36 compares what the kernel says of them with text it has not ended, so it goes by what was on
-/// the stack: a program linked with -z now, or started with LD_BIND_NOW, was seen to get none.
+/// A mold's malloc on huge pages from the first touch on, for kernels before 6.1, on which
+/// kernel::collapse_memory() does nothing. glibc 2.36 was seen to heed it only in some programs: in
+/// none that is linked with -z now.
 constexpr const char* mold_malloc = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1";
 
 /// What a supervisor of ours was told, and is not for its children.

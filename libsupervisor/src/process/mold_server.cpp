@@ -20,6 +20,7 @@
 
 #include "kernel/clone_parent.hpp"
 #include "kernel/credentials.hpp"
+#include "kernel/huge_pages.hpp"
 #include "kernel/limits.hpp"
 #include "kernel/scheduling.hpp"
 #include "kernel/signal_mask.hpp"
@@ -181,6 +182,7 @@ bool set_up(mold& self, std::span<const worker_function> functions) {
   read_descriptors(self, in, p);
   run_preload(*self.function);
   refuse_threads();
+  kernel::collapse_memory();
   settle_signals();
   kernel::ask_for_short_turns();
   return true;
