@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <boost/asio/write.hpp>
+#include <cerrno>
 #include <cstdlib>
 #include <stdexcept>
 #include <string_view>
@@ -89,6 +90,7 @@ void terminal::write_now(std::string_view text) noexcept {
       text.remove_prefix(static_cast<std::size_t>(size));
       continue;
     }
+    if (size < 0 && errno != EAGAIN) return;  // the terminal is gone; poll(2) says it is writable
     pollfd writable{tty_.native_handle(), POLLOUT, 0};
     if (::poll(&writable, 1, 1000) <= 0) return;
   }

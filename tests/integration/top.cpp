@@ -66,6 +66,7 @@ class viewer {
     }
   }
   void resize(unsigned short lines, unsigned short columns) { terminal_.resize(lines, columns); }
+  void hang_up() { terminal_.hang_up(); }
   void signal(int number) { ::kill(pid_, number); }
   void await_stop() {
     int status = 0;
@@ -161,6 +162,15 @@ BOOST_AUTO_TEST_CASE(gives_the_terminal_back_after_a_signal) {
     top.expect_restored();
     BOOST_TEST(top.end() == 0);
   }
+  app.end();
+}
+
+BOOST_AUTO_TEST_CASE(ends_with_its_terminal) {
+  running app;
+  viewer top(app.control());
+  top.see("web.1");
+  top.hang_up();
+  BOOST_TEST(top.end() == 129);
   app.end();
 }
 

@@ -30,6 +30,11 @@ class pty {
   }
 
   int master() const noexcept { return master_.get(); }
+  /// Closes the terminal, as a window is closed.
+  void hang_up() {
+    slave_.reset();
+    master_.reset();
+  }
   int slave() const noexcept { return slave_.get(); }
 
   /// For a forked child: a session of its own with this as its controlling terminal.
