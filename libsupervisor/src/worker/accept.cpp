@@ -95,7 +95,9 @@ asio::awaitable<int> worker::listener::state::readable() {
 }
 
 asio::awaitable<void> worker::impl::relief() {
-  relief_timer.expires_after(std::chrono::milliseconds(100));
+  // Setting it anew would wake the others that wait here, and they us, without end.
+  const auto now = std::chrono::steady_clock::now();
+  if (relief_timer.expiry() <= now) relief_timer.expires_at(now + std::chrono::milliseconds(100));
   boost::system::error_code error;
   co_await relief_timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
 }
