@@ -68,6 +68,14 @@ asio::awaitable<void> serve_nobody(supervisor::worker& self) {
 }
 const test::function nobody{"worker.nobody", serve_nobody};
 
+asio::awaitable<void> serve_talking(supervisor::worker& self) {
+  self.ready();
+  for (int i = 0; i < 10'000; ++i) self.status(std::to_string(i));
+  self.status("end");
+  co_await self.stopping();
+}
+const test::function talking{"worker.talking", serve_talking};
+
 asio::awaitable<void> serve_requests(supervisor::worker& self) {
   const supervisor::worker::request first(self);
   {
@@ -171,6 +179,20 @@ BOOST_AUTO_TEST_CASE(a_worker_has_signals_of_its_own) {
   auto& worker = mold.launch_ready();
   BOOST_REQUIRE(kill(worker.pid, SIGUSR2) == 0);
   BOOST_TEST(worker.word() == "STATUS=USR2");
+}
+
+BOOST_AUTO_TEST_CASE(of_many_status_texts_that_nobody_reads_the_last_is_kept) {
+  mold_process mold(spec("worker.talking"));
+  mold.start();
+  auto& worker = mold.launch_ready();
+  const auto deadline = std::chrono::steady_clock::now() + test::patience;
+  while (!test::status_of(worker.pid, "State").starts_with("S")) {
+    BOOST_REQUIRE(std::chrono::steady_clock::now() < deadline);
+    sched_yield();
+  }
+  int words = 1;
+  while (worker.word() != "STATUS=end") ++words;
+  BOOST_TEST(words < 5'000);  // what the socket holds
 }
 
 BOOST_AUTO_TEST_SUITE_END()

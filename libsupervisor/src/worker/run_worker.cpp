@@ -78,6 +78,13 @@ void worker::impl::leave_now() {
 
 void worker::impl::say(std::string_view word) {
   if (!channel.is_open()) return;
+  // Of a status only the last is of interest: who tells many must not fill our memory with them
+  // while the supervisor is stopped.
+  auto is_status = [](std::string_view any) { return any.starts_with(kernel::word::status); };
+  if (!unsent.empty() && is_status(word) && is_status(unsent.back())) {
+    unsent.back() = word;
+    return;
+  }
   unsent.emplace_back(word);
   if (unsent.size() == 1) send_unsent();
 }
