@@ -22,7 +22,10 @@ namespace supervisor {
 ///
 /// Throws system_error with the path: errno as open(2) fails; errc::timed_out, with the limit too.
 /// Cancelled or timed out, the open has not happened - unless it came true at that very moment:
-/// then the descriptor is closed again, and a FIFO's other side sees that.
+/// then the descriptor is closed again, and a FIFO's other side sees that. The helper's end is
+/// waited for, past the limit too: where a driver or a dead network file system keeps open(2) from
+/// being killed (state D in ps), for as long as it does; and if the loop itself goes meanwhile, its
+/// destructor waits.
 boost::asio::awaitable<boost::asio::posix::stream_descriptor> open_device(std::string path,
                                                                           int flags,
                                                                           duration limit);
