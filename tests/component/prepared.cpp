@@ -1,4 +1,6 @@
 // Workers whose pipes and channel were there before them.
+#include <sys/resource.h>
+
 #include <boost/asio/awaitable.hpp>
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
@@ -80,6 +82,28 @@ BOOST_FIXTURE_TEST_CASE(what_was_prepared_goes_with_its_program, fixture) {
   context.restart();
   context.poll();
   BOOST_TEST(open_descriptors() == before);
+}
+
+BOOST_FIXTURE_TEST_CASE(where_descriptors_are_few_a_worker_keeps_four, fixture) {
+  auto open_descriptors = [] {
+    return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  };
+  open(spec("prepared_steady"));
+  BOOST_REQUIRE(opened());
+  rlimit before{};
+  BOOST_REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  // Room for 7 of each of 18 beside what there is, but not for 8 of each.
+  auto few = before;
+  few.rlim_cur = static_cast<rlim_t>(open_descriptors() + 18 * 7);
+  BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  const auto at_first = open_descriptors();
+  constexpr int count = 24;
+  for (int i = 0; i < count; ++i) {
+    auto id = start();
+    BOOST_CHECK(ready(id));
+  }
+  BOOST_TEST(open_descriptors() - at_first <= count * 4);
+  BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

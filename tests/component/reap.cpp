@@ -190,8 +190,8 @@ BOOST_FIXTURE_TEST_CASE(stray_that_is_claimed_keeps_its_status_for_who_claims_it
     return supervisor::held_process(context.get_executor(), pid, kernel::open_pidfd(pid));
   };
   auto claimed = fork_one(), unclaimed = fork_one();
-  reaper.adopt(held(claimed));
-  reaper.adopt(held(unclaimed));
+  std::vector<pid_t> gone;
+  for (auto pid : {claimed, unclaimed}) reaper.adopt(held(pid), [&, pid] { gone.push_back(pid); });
   supervisor::reaper::key key = 0;
   std::optional<exit_status> died, reaped;
   key = reaper.hold(held(claimed), {[&](exit_status status) {
@@ -204,6 +204,7 @@ BOOST_FIXTURE_TEST_CASE(stray_that_is_claimed_keeps_its_status_for_who_claims_it
   while (!reaped || reaper.holds(unclaimed)) BOOST_REQUIRE(context.run_one_until(deadline) == 1u);
   BOOST_CHECK(died == exit_status::exited(7));
   BOOST_CHECK(reaped == exit_status::exited(7));
+  BOOST_TEST(gone == std::vector{unclaimed}, boost::test_tools::per_element());
   BOOST_TEST(kernel::children_of(::getpid()).empty());
 }
 

@@ -128,7 +128,7 @@ void child::on_order(pid_t pid, std::optional<launch_error> error) {
   if (error) {
     // The worker of a mold that died may exist all the same, and count: its cell is not given
     // again.
-    if (error->stage == "mold") cell_.reset();
+    if (error->stage == "mold" && cell_) mold_->expect_stray(*std::exchange(cell_, {}));
     return fail(std::move(*error));
   }
   try {
@@ -139,10 +139,14 @@ void child::on_order(pid_t pid, std::optional<launch_error> error) {
     }
     begin(held_process(services_.executor, pid, std::move(pidfd)));
   } catch (const boost::system::system_error& e) {
-    mold_->expect_stray();
-    cell_.reset();
+    mold_->expect_stray(*std::exchange(cell_, {}));
     fail({"pidfd", e.code().value(), what_->function});
   }
+}
+
+void child::spare_descriptors() noexcept {
+  if (!process_) return;  // they are wanted for its launch
+  for (auto& fd : theirs_) fd.reset();
 }
 
 void child::begin(held_process process) {
@@ -161,6 +165,7 @@ void child::begin(held_process process) {
                                                             if (auto alive = self.lock())
                                                               alive->collect();
                                                           }});
+  if (services_.few_descriptors) spare_descriptors();
   if (!early_.empty()) on_notification(early_);
   tell_later();
 }

@@ -36,6 +36,8 @@ class child : public std::enable_shared_from_this<child> {
   /// To one that waits for its mold, TERM and the like mean that it is not to be made at all.
   boost::system::error_code signal(int number);
   void poke() noexcept;
+  /// Closes what it holds for its own convenience only.
+  void spare_descriptors() noexcept;
   bool reported() const noexcept { return reported_; }
   std::optional<scoreboard> sample() const;
   /// Whether what prepare() makes is of no age: a log file may be another by the time of the

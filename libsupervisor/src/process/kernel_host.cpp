@@ -98,6 +98,7 @@ class kernel_host final : public host {
   void prepare_later(const program_name&);
   void prepare(const program_name&);
   void start(child&, const generation&);
+  void watch_descriptors();
   void on_over(child&, std::shared_ptr<const exit_report>);
   void drop(child_id);
 
@@ -178,6 +179,7 @@ child_id kernel_host::launch(const launch_request& request, observer changed) {
   made->become(id, request, std::move(changed));
   children_[id].process = made;
   keys_[request.key] = id;
+  watch_descriptors();
   if (open)
     start(*made, program->second);
   else
@@ -236,6 +238,15 @@ void kernel_host::start(child& made, const generation& program) {
     made.fail(*failed);
   else
     made.start_function(program.mold);
+}
+
+/// A child has 4 descriptors here, and up to 3 more that only spare us wakeups at its death.
+void kernel_host::watch_descriptors() {
+  constexpr std::size_t most_of_a_child = 8;
+  bool few = children_.size() >= kernel::descriptor_limit().rlim_cur / most_of_a_child;
+  if (few && !services_.few_descriptors)
+    for (auto& [id, held] : children_) held.process->spare_descriptors();
+  services_.few_descriptors = few;
 }
 
 child_id kernel_host::find(const child_key& key) const {

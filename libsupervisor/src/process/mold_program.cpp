@@ -207,17 +207,29 @@ void mold_program::fail_orders(const launch_error& error) {
   for (auto& [id, order] : std::exchange(orders_, {})) order.tell(-1, error);
 }
 
+void mold_program::expect_stray(std::size_t cell) {
+  strays_ = true;
+  stray_cells_.push_back(cell);
+}
+
+/// Siblings must not leave connections to one that will never take any.
+void mold_program::retire_stray_cells() noexcept {
+  for (auto cell : stray_cells_) cells_->at(cell).share = kernel::activity::none;
+}
+
 /// A mold that died between forking a worker and telling us has left a child that nobody knows. Its
 /// channel is closed by now, so it leaves; it has to be reaped. It is known by its name: another
 /// child of this process is not ours to reap.
 void mold_program::adopt_strays() {
   strays_ = false;
+  retire_stray_cells();
   for (pid_t pid : kernel::children_of(::getpid())) {
     if (services_.children.holds(pid)) continue;
     auto name = kernel::short_name(pid);
     if (name != mold_short_name && name != worker_short_name) continue;
     try {
-      services_.children.adopt(held_process(services_.executor, pid, kernel::open_pidfd(pid)));
+      services_.children.adopt(held_process(services_.executor, pid, kernel::open_pidfd(pid)),
+                               [owner = shared_from_this()] { owner->retire_stray_cells(); });
     } catch (const boost::system::system_error&) {
       strays_ = true;  // no descriptor left: again when the next mold goes
     }

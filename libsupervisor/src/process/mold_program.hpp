@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "host/host.hpp"
 #include "process/activity_cells.hpp"
@@ -38,8 +39,9 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   void launch(child_id, const mold_order&, done);
   /// Takes an order back that no mold was given yet; false when one has it. `done` is not called.
   bool withdraw(child_id);
-  /// A worker was made that its owner could not take: it is reaped when the mold goes.
-  void expect_stray() noexcept { strays_ = true; }
+  /// A worker was made, or may have been, that its owner could not take: it is reaped when the mold
+  /// goes. Its cell is given to nobody else, and from then on says that it takes no connections.
+  void expect_stray(std::size_t cell);
 
  private:
   struct order {
@@ -59,6 +61,7 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   void fail(launch_error);
   void fail_orders(const launch_error&);
   void adopt_strays();
+  void retire_stray_cells() noexcept;
   void record_exit();
 
   process_services& services_;
@@ -81,6 +84,7 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   time_point ready_at_{};
   bool closed_ = false;  ///< close() was called
   bool strays_ = false;  ///< this mold may have left a worker that we do not know
+  std::vector<std::size_t> stray_cells_;
   unsigned failures_ = 0;
   timer_id retry_ = 0;
   timer_id patience_ = 0;  ///< until its next answer is overdue

@@ -45,9 +45,12 @@ reaper::key reaper::hold(held_process process, observer tell) {
   return id;
 }
 
-void reaper::adopt(held_process process) {
+void reaper::adopt(held_process process, std::function<void()> gone) {
   auto id = last_ + 1;  // that hold() will give
-  hold(std::move(process), {[this, id](auto) { bury(id); }, [](auto&) {}});
+  auto reaped = [gone = std::move(gone)](auto&) {
+    if (gone) gone();
+  };
+  hold(std::move(process), {[this, id](auto) { bury(id); }, std::move(reaped)});
   strays_.insert(id);
 }
 

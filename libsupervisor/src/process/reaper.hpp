@@ -38,8 +38,8 @@ class reaper {
 
   key hold(held_process, observer);
   /// One that nobody has asked for: reaped when it dies, unless somebody comes to hold it, as where
-  /// its mold's answer was still under way.
-  void adopt(held_process);
+  /// its mold's answer was still under way. `gone` is called once it is reaped here.
+  void adopt(held_process, std::function<void()> gone = {});
   boost::system::error_code signal(key, int number);
   /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
   void bury(key);

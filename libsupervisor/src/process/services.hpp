@@ -24,7 +24,8 @@ struct process_services {
   boost::asio::any_io_executor executor;
   journal& log;
   kernel_host_options options;
-  rlimit descriptors;  ///< what children get: the limit from before ours was raised
+  rlimit descriptors;            ///< what children get: the limit from before ours was raised
+  bool few_descriptors = false;  ///< for as many children: none is held that need not be
   std::mt19937_64 random{std::random_device{}()};
   timer_queue timers{executor};
   reaper children{executor, timers, options.last_wait};
