@@ -258,9 +258,9 @@ void read_count(const std::string& text, json::object& body) {
   bool relative = !text.empty() && (text.front() == '+' || text.front() == '-');
   auto digits = std::string_view(text).substr(relative ? 1 : 0);
   auto count = number_of<std::uint32_t>(digits);
-  if (!count || *count > most_workers || (!relative && *count < 1))
-    complain(
-        fmt::format("scale: \"{}\" is not N, +n or -n, with N from 1 to {}", text, most_workers));
+  if (!count || *count > sup::most_workers || (!relative && *count < 1))
+    complain(fmt::format("scale: \"{}\" is not N, +n or -n, with N from 1 to {}", text,
+                         sup::most_workers));
   auto value = static_cast<std::int64_t>(*count);
   body[relative ? "delta" : "count"] = text.front() == '-' ? -value : value;
 }

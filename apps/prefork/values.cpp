@@ -56,9 +56,9 @@ unsigned workers_of(const std::string& text) {
     return 1;
   }
   auto count = number_of<unsigned>(text);
-  if (!count || *count < 1 || *count > most_workers)
+  if (!count || *count < 1 || *count > sup::most_workers)
     complain(fmt::format("--workers: \"{}\" is neither auto nor a number from 1 to {}", text,
-                         most_workers));
+                         sup::most_workers));
   return *count;
 }
 

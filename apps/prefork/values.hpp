@@ -12,8 +12,6 @@
 
 namespace app {
 
-inline constexpr unsigned most_workers = 10'000;  ///< more is a slip of the hand
-
 /// Throws std::invalid_argument.
 [[noreturn]] void complain(std::string words);
 

@@ -109,6 +109,7 @@ class master {
   std::unique_ptr<host> host_;
   std::optional<::supervisor::supervisor> self_;
   std::optional<control_server> server_;
+  bool started_ = false;  ///< a pool was opened
   int code_ = exit_code::failed;
 };
 
@@ -120,7 +121,10 @@ master::master(int argc, char** argv, run_options options, bool functions)
         return std::pair<time_point, wall_time>(std::chrono::steady_clock::now(),
                                                 std::chrono::system_clock::now());
       }) {
-  subscriptions_.push_back(journal_.subscribe([this](const event& e) { log_.write(e); }));
+  subscriptions_.push_back(journal_.subscribe([this](const event& e) {
+    started_ = started_ || e.kind == event_kind::pool_opened;
+    log_.write(e);
+  }));
   take_control();
   take_pidfile();
   make_host(functions);
@@ -188,14 +192,13 @@ void master::serve_control() {
 /// Tells why the policy failed; returns the exit code.
 int master::tell(const std::exception_ptr& failure) {
   auto why = explain(failure);
-  bool started = !self_->pools().empty();
-  if (!started) {
+  if (!started_) {
     log_.drop();
     fmt::print(stderr, "{}: {}\n", options_.name, why.what());
   }
-  if (started || !options_.log.file.empty())
+  if (started_ || !options_.log.file.empty())
     self_->note(fmt::format("the policy failed: {}", why.what()));
-  return started ? exit_code::failed : why.code;
+  return started_ ? exit_code::failed : why.code;
 }
 
 asio::awaitable<void> master::take_decision(const policy& decide) {
@@ -232,7 +235,16 @@ asio::awaitable<void> master::live(const policy& decide) {
     code_ = exit_code::signalled + interrupted;
   else if (failure)
     code_ = tell(failure);
-  co_await self_->stop_all(interrupted == SIGQUIT);
+  failure = nullptr;
+  try {
+    co_await self_->stop_all(interrupted == SIGQUIT);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  if (failure) {
+    code_ = exit_code::failed;
+    self_->note(fmt::format("not everything was stopped: {}", explain(failure).what()));
+  }
 
   event stopped(event_kind::supervisor_stopped);
   stopped.count = code_;

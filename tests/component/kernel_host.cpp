@@ -173,6 +173,7 @@ BOOST_FIXTURE_TEST_CASE(order_in_a_mold_that_dies_fails, fixture) {
   BOOST_REQUIRE(run_until([&] { return reported(id); }));
   BOOST_REQUIRE(view(id).failed);
   BOOST_TEST(view(id).failed->stage == "mold");
+  BOOST_TEST(view(id).failed->error == ECANCELED);  // no fault of the program's
   auto next = start();
   BOOST_REQUIRE(ready(next));
 }

@@ -233,6 +233,10 @@ BOOST_AUTO_TEST_CASE(kill_that_the_kernel_counts_is_for_want_of_memory) {
   count(2);
   BOOST_TEST(killed(from_outside));
   BOOST_TEST(!killed(from_outside));
+  count(4);  // two at once
+  BOOST_TEST(killed(from_outside));
+  BOOST_TEST(killed(from_outside));
+  BOOST_TEST(!killed(from_outside));
   count(3);
   BOOST_TEST(!killed([&](auto id) { world.host->signal(id, SIGKILL); }));
 }

@@ -1,5 +1,9 @@
-// Random lives, by seed: whatever happens, the state is the fold of the events, no slot has two
-// children, and once the trouble ends the pool is as it is wanted.
+// Random lives, by seed: whatever happens, the state is the fold of the events, every child is a
+// slot's and no slot has two, a rollout has one worker too many at most, nobody is killed without a
+// recorded reason, every child is reported once, every command is answered, and once the trouble
+// ends the pool is as it is wanted.
+#include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 
@@ -22,6 +26,7 @@ class life : world {
       if (troubled_ && one_in(4)) s.fails = launch_error{"exec", ENOENT, "/srv/web"};
       return s;
     };
+    if (seed % 2) host.shuffle();
     web(3);
     check_each_event();
   }
@@ -33,9 +38,9 @@ class life : world {
     }
     troubled_ = false;
     auto pool = *sup->find_pool("web");
-    auto last = begin(pool.resize(4));
+    give(pool.resize(4));
     live_for(30min);
-    BOOST_TEST(last->has_value());
+    for (auto& answer : answers_) BOOST_TEST(answer->has_value());
     BOOST_TEST(settled(state()));
     BOOST_TEST(pool.ready() == 4u);
     BOOST_TEST(host.living().size() == 4u);
@@ -43,7 +48,11 @@ class life : world {
     run(pool.stop());
     BOOST_TEST(host.living().empty());
     BOOST_TEST(always_the_fold_);
-    BOOST_TEST(no_twins_);
+    BOOST_TEST(every_child_is_a_slots_);
+    BOOST_TEST(one_too_many_at_most_);
+    check_kills();
+    check_reports();
+    for (auto& e : events) BOOST_TEST(e.cause < e.id);
   }
 
  private:
@@ -57,7 +66,9 @@ class life : world {
     s.ready_after = up_to(2s);
     s.drain_takes = up_to(3s);
     s.reap_takes = up_to(1s);
-    if (one_in(12)) s.launch_fails = launch_error{"clone", EAGAIN, ""};
+    if (one_in(12)) s.launch_fails = launch_error{"clone", one_in(2) ? EAGAIN : EMFILE, ""};
+    if (one_in(12)) s.launch_fails = launch_error{"mold", ECANCELED, "it ended: SIGKILL"};
+    if (one_in(8)) s.reap_takes = {};
     if (one_in(12)) s.ready_after.reset();
     if (one_in(6)) {
       s.exits_after = up_to(5s);
@@ -71,12 +82,25 @@ class life : world {
 
   void something_happens() {
     auto pool = *sup->find_pool("web");
-    auto give = [](boost::asio::awaitable<outcome>) {};  // recorded at the call
-    switch (below(9)) {
+    switch (below(12)) {
       case 0:
         return give(pool.resize(below(7)));
       case 1:
         return give(pool.roll());
+      case 6:  // its first half second, or the mold's start, is another's too
+        give(pool.roll());
+        live_for(up_to(500ms));
+        return give(one_in(2) ? pool.roll() : pool.drain());
+      case 7: {
+        spec next("serve");
+        next.boot_timeout = 1s + up_to(3s);
+        next.stop = {{SIGINT, 1s}, {SIGTERM, up_to(2s)}};
+        return give(pool.roll(next));
+      }
+      case 8:
+        give(pool.restart(below(5)));
+        give(pool.roll());
+        return give(pool.resize(below(7)));
       case 2:
         return give(pool.restart(below(5)));
       case 3:
@@ -87,11 +111,17 @@ class life : world {
         return die_and_rise();
       default:
         for (auto id : host.living())
-          if (one_in(3)) host.kill(id, one_in(2) ? SIGKILL : SIGTERM);
+          if (one_in(3)) host.kill(id, one_in(3) ? SIGTERM : one_in(2) ? SIGKILL : SIGSEGV);
     }
   }
 
+  void give(boost::asio::awaitable<outcome> command) {
+    answers_.push_back(begin(std::move(command)));
+  }
+
   void die_and_rise() {
+    answers_.clear();
+    mortal_ = true;
     auto written = state();
     auto specs = keeper().specs();
     crash();
@@ -114,20 +144,62 @@ class life : world {
   void live_for(duration d) {
     auto end = host.now() + d;
     auto reached = [&] {
-      std::set<std::uint64_t> slots;
-      for (auto id : host.living())
-        no_twins_ = no_twins_ && slots.insert(host.request(id).key.slot_id).second;
+      look();
       return host.now() >= end;
     };
     if (!host.run_until(reached, d)) host.run_for(end - host.now());
+  }
+
+  void look() {
+    std::set<std::uint64_t> slots;
+    for (auto id : host.living()) {
+      auto& key = host.request(id).key;
+      auto* s = state().find(key.slot_id);
+      bool known = s && s->child == id && s->launches == key.launch;
+      every_child_is_a_slots_ =
+          every_child_is_a_slots_ && known && slots.insert(key.slot_id).second;
+    }
+    auto rolled_in = [&](const slot_state& s) {
+      auto* old = s.replaces && s.retiring == exit_cause::none ? state().find(s.replaces) : nullptr;
+      return old && old->generation != s.generation;
+    };
+    one_too_many_at_most_ =
+        one_too_many_at_most_ && std::ranges::count_if(state().slots, rolled_in) <= 1;
+  }
+
+  void check_kills() {
+    std::multiset<std::pair<std::uint64_t, std::int64_t>> steps;
+    for (auto& e : events)
+      if (e.kind == event_kind::worker_stopping || e.kind == event_kind::worker_escalated) {
+        BOOST_TEST((e.kind == event_kind::worker_escalated || e.why != exit_cause::none));
+        steps.emplace(e.child, e.number);
+      }
+    for (auto& [child, number] : host.sent) {
+      auto step = steps.find({child, number});
+      BOOST_REQUIRE((step != steps.end()));
+      steps.erase(step);
+    }
+  }
+
+  /// A supervisor that died may have taken a report along; nobody hears one twice.
+  void check_reports() {
+    std::map<pid_t, unsigned> told;
+    for (auto& e : events)
+      if (e.kind == event_kind::worker_reported && e.pid > 0) ++told[e.pid];
+    for (auto& [pid, times] : told) BOOST_TEST(times == 1u);
+    auto reports = count(event_kind::worker_reported);
+    BOOST_TEST((mortal_ ? reports <= host.launches() : reports == host.launches()));
   }
 
   std::mt19937_64 dice_;
   bool troubled_ = true;
   pool_state folded_;
   std::shared_ptr<void> checker_;
+  std::vector<test::result<outcome>> answers_;
+  bool mortal_ = false;
   bool always_the_fold_ = true;
-  bool no_twins_ = true;
+  bool every_child_is_a_slots_ = true;
+  bool one_too_many_at_most_ = true;
 };
 
 }  // namespace

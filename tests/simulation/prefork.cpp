@@ -232,6 +232,36 @@ BOOST_FIXTURE_TEST_CASE(a_second_INT_cuts_the_drain_delay, prefork_world) {
   BOOST_TEST((host.now() - began == 1s));
 }
 
+BOOST_FIXTURE_TEST_CASE(asked_to_stop_once_more_it_serves_on_for_the_drain_delay, prefork_world) {
+  prefork_options options;
+  options.drain_delay = 5s;
+  serve(options);
+  auto began = host.now();
+  send(SIGTERM);
+  host.run_for(1s);
+  sup->request_stop();
+  host.run_for(1s);
+  send(SIGTERM);
+  host.run_for(1s);
+  BOOST_TEST(state().wanted() == 2u);
+  BOOST_TEST(ended());
+  BOOST_TEST((host.now() - began == 5s));
+  BOOST_TEST(count(event_kind::signal_unhandled) == 0u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_quick_stop_requested_cuts_the_drain_delay, prefork_world) {
+  host.on_launch = stubborn;
+  prefork_options options;
+  options.drain_delay = 5s;
+  serve(options);
+  auto began = host.now();
+  send(SIGTERM);
+  host.run_for(1s);
+  sup->request_stop(true);
+  BOOST_TEST(ended());
+  BOOST_TEST((host.now() - began == 2s));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_stop_does_not_wait_for_a_roll, prefork_world) {
   host.on_launch = [](auto& r) {
     script s;
@@ -263,6 +293,43 @@ BOOST_FIXTURE_TEST_CASE(a_roll_that_runs_delays_no_other_signal, prefork_world) 
   settle();
   BOOST_TEST(host.living().size() == 3u);
   for (auto id : host.living()) BOOST_TEST(host.request(id).generation == 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(each_TTIN_and_TTOU_counts_at_once_however_long_the_last_takes,
+                        prefork_world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.ready_after = 10s;
+    s.drain_takes = 20s;
+    return s;
+  };
+  serve();
+  for (unsigned wanted : {3u, 4u, 5u}) {
+    send(SIGTTIN);
+    host.run_for(1s);
+    BOOST_TEST(size() == wanted);
+    BOOST_TEST(host.living().size() == wanted);
+  }
+  for (unsigned wanted : {4u, 3u}) {
+    send(SIGTTOU);
+    host.run_for(1s);
+    BOOST_TEST(size() == wanted);
+  }
+  for (unsigned wanted : {5u, 7u}) {
+    send(SIGRTMIN, 2);
+    host.run_for(1s);
+    BOOST_TEST(size() == wanted);
+  }
+  settle();
+  BOOST_TEST(host.living().size() == 7u);
+}
+
+BOOST_FIXTURE_TEST_CASE(more_workers_than_there_may_be_are_as_many_as_there_may_be, prefork_world) {
+  serve();
+  send(SIGRTMIN, 2'000'000'000);
+  send(SIGRTMIN, 2'000'000'000);
+  host.run_until([&] { return size() != 2; });
+  BOOST_TEST(size() == most_workers);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_signal_nobody_handles_is_told_once, prefork_world) {

@@ -155,6 +155,22 @@ BOOST_AUTO_TEST_CASE(while_it_stops) {
   }
 }
 
+/// Its report may have come before the slot saw the death: nobody tells it again.
+BOOST_AUTO_TEST_CASE(while_it_stops_and_the_dead_are_reaped_at_once) {
+  for (std::uint64_t k = 0; k < 40; ++k) {
+    BOOST_TEST_CONTEXT("stopped after step " << k) {
+      mortal w;
+      w.until(1s);
+      auto stopping = w.pool().stop();
+      w.steps = 0;
+      w.dies = [k](std::uint64_t step) { return step == k; };
+      w.until(200s);
+      BOOST_TEST(w.state().stopped);
+      BOOST_TEST(w.host.living().empty());
+    }
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_child_that_was_lost_meanwhile_is_replaced) {
   mortal w;
   w.until(1s);

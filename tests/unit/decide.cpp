@@ -235,6 +235,8 @@ BOOST_AUTO_TEST_CASE(causes_of_an_exit) {
   child_view never_ran;
   never_ran.failed = launch_error{"exec", ENOENT, "/bin/nope"};
   BOOST_TEST(to_string(classify(&never_ran, none)) == "launch_failure");
+  never_ran.failed = launch_error{"mold", ECANCELED, "it ended: SIGKILL"};
+  BOOST_TEST(to_string(classify(&never_ran, none)) == "killed");
 }
 
 BOOST_AUTO_TEST_CASE(another_start) {

@@ -15,6 +15,9 @@
 
 namespace supervisor {
 
+/// A pool has no more workers than this: more is a slip of the hand.
+inline constexpr unsigned most_workers = 10'000;
+
 /// When a worker counts as ready.
 enum class readiness : std::uint8_t {
   automatic,  ///< when it says so, or, a command, when it has been alive for `alive_for` (default)

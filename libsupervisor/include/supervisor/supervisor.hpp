@@ -90,7 +90,8 @@ class pool {
   /// As it is now.
   pool_status status() const;
 
-  /// Keeps `count` workers from now on: adds slots at the end, or retires the oldest first.
+  /// Keeps `count` workers from now on: adds slots at the end, or retires the oldest first. More
+  /// than most_workers is errc::invalid_argument.
   boost::asio::awaitable<outcome> resize(unsigned count);
   /// Rolls to a new generation of the same spec: new code on disk is picked up. One worker at a
   /// time: the new one is ready before the old one is told to leave. A new worker that fails puts
@@ -109,7 +110,7 @@ class pool {
   /// Ends drain().
   boost::asio::awaitable<outcome> resume();
   /// All workers leave by the stop ladder, for good; `quick`: each step of the ladder waits a
-  /// second at most. A quick stop hastens a running one.
+  /// second at most. A quick stop hastens a running one. A stopped pool gives its name back.
   boost::asio::awaitable<outcome> stop(bool quick = false);
   /// Waits until the pool is settled.
   boost::asio::awaitable<outcome> settled();
@@ -218,16 +219,17 @@ class supervisor {
   /// port 0 is the port that the kernel chose. Throws system_error.
   listener_spec listen(const listener_spec&);
   /// Starts to keep `size` workers of `what`; returns at once. Throws std::invalid_argument with
-  /// find_fault()'s words. A name that was adopted is the pool with the workers it has; its target
-  /// stays what it was.
+  /// find_fault()'s words, for a name that is taken, and for more than most_workers; a system_error
+  /// of errc::pool_closed when the supervisor is stopping. A name that was adopted is the pool with
+  /// the workers it has; its target stays what it was.
   ::supervisor::pool pool(std::string name, spec what, unsigned size);
   /// Goes on with a pool where its written state stands, with the children that live;
   /// `specs` are what the workers of each of its generations are.
   ::supervisor::pool adopt(pool_state state,
                            std::map<std::uint64_t, std::shared_ptr<const spec>> specs);
-  /// In the order in which they were made.
+  /// Those that are not stopped, in the order in which they were made.
   std::vector<::supervisor::pool> pools() const;
-  /// The pool of that name, if there is one.
+  /// The pool of that name, if there is one; a stopped one too, until its name is given again.
   std::optional<::supervisor::pool> find_pool(std::string_view name) const;
 
   /// Dispatches signals to `on` until one of `end` comes, or request_stop(), or the deadline;
@@ -247,7 +249,8 @@ class supervisor {
   boost::asio::awaitable<void> sleep_for(duration);
   /// By the host's clock.
   time_point now() const;
-  /// Runs a coroutine beside the policy; joined before the supervisor ends, cancelled first.
+  /// Runs a coroutine beside the policy; joined before the supervisor ends, cancelled first. While
+  /// it is ending, one more is cancelled at its first suspension.
   void spawn(boost::asio::awaitable<void>);
   /// Where every step is recorded; see journal::subscribe().
   journal& log();
@@ -256,12 +259,13 @@ class supervisor {
 
   /// Asks serve() to return as if a stop signal had come (the control socket's `stop`).
   void request_stop(bool quick = false);
-  /// True from request_stop() on.
+  /// True from request_stop() on, or from stop_all() on.
   bool stop_requested() const;
   /// Stops every pool by its ladder and joins what was spawned, shielded from cancellation. INT,
   /// QUIT or request_stop(true) meanwhile make it quick; where it is that, or on_interrupt() was
   /// called before, they kill what is left. Called for a policy that returned, threw, or was
-  /// cancelled; a second call waits for the same.
+  /// cancelled; a second call waits for the same. Not from a handler or a spawned coroutine, for
+  /// which it would wait: those call request_stop().
   boost::asio::awaitable<void> stop_all(bool quick = false);
 
   /// stop_all() from any thread. Cancelled, only the waiting ends.

@@ -25,7 +25,8 @@ class task_group {
   /// Starts `task` from the loop. Its cancellation is the group's.
   void spawn(boost::asio::awaitable<void> task);
   /// Asks every member to end (terminal cancellation): its next co_await throws operation_aborted,
-  /// which is not counted as a failure. Called from outside the loop it takes effect in the loop.
+  /// which is not counted as a failure. One that has not begun still begins, and gets to its first
+  /// suspension. Called from outside the loop it takes effect in the loop.
   void cancel();
   /// Members that have not ended.
   std::size_t size() const noexcept;

@@ -34,9 +34,6 @@ struct reply {
   boost::json::object body;
 };
 
-/// No more workers than this are kept by a command: what is asked beyond it is a slip of the hand.
-inline constexpr unsigned most_workers = 10'000;
-
 /// The command that POST `path` with this body is; empty where there is none at that path. Throws
 /// std::invalid_argument with what is wrong, for the client.
 std::optional<command> parse_command(std::string_view path, std::string_view body);

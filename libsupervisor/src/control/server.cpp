@@ -256,7 +256,14 @@ asio::awaitable<reply> control_server::impl::carry_out(command what, std::pair<p
   if (!what.why.empty()) heard.text += ": " + what.why;
   auto cause = self.log().record(std::move(heard));
   if (what.what != command::verb::stop) {
+    auto name = describe(what);
     auto answer = co_await execute(self, std::move(what), cause);
+    if (auto* reason = answer.body.if_contains("reason")) {
+      event told(event_kind::note);
+      told.cause = cause;
+      told.text = fmt::format("{}: {}", name, reason->get_string().c_str());
+      self.log().record(std::move(told));
+    }
     co_return answer;
   }
   {

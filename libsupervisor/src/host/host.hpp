@@ -43,16 +43,19 @@ struct launch_request {
 struct child_view {
   child_id id = 0;
   child_key key;
-  pid_t pid = 0;                       ///< 0 until it exists
-  bool ready = false;                  ///< READY=1 came
-  bool stopping = false;               ///< STOPPING=1 came: it leaves by itself
-  bool hung = false;                   ///< it was asked for a sign of life and gave none
-  bool overdue = false;                ///< a request of its outlasts the spec's request timeout
-  std::string status;                  ///< STATUS=
-  std::optional<launch_error> failed;  ///< it never ran, and never will
-  std::optional<exit_status> exited;   ///< it is dead; perhaps not yet reaped
+  pid_t pid = 0;          ///< 0 until it exists
+  bool ready = false;     ///< READY=1 came
+  bool stopping = false;  ///< STOPPING=1 came: it leaves by itself
+  bool hung = false;      ///< it was asked for a sign of life and gave none
+  bool overdue = false;   ///< a request of its outlasts the spec's request timeout
+  std::string status;     ///< STATUS=
+  /// It never ran, and never will. ECANCELED: through no fault of its program's; it was told to
+  /// leave before, or who was to make it was killed.
+  std::optional<launch_error> failed;
+  std::optional<exit_status> exited;  ///< it is dead; perhaps not yet reaped
   /// With `exited`: the kernel ended it for memory.
   bool out_of_memory = false;
+  bool reported = false;  ///< its report was told, and will not be again
   bool over() const noexcept { return failed || exited; }
 };
 

@@ -42,7 +42,7 @@ struct task_group::impl {
   asio::any_io_executor executor;
   std::function<void(std::exception_ptr)> failed;
   condition left;
-  std::list<member> members;
+  std::list<std::shared_ptr<member>> members;
   std::exception_ptr first;
 };
 
@@ -52,24 +52,26 @@ task_group::task_group(asio::any_io_executor executor,
 task_group::~task_group() = default;
 
 void task_group::spawn(asio::awaitable<void> task) {
-  auto member = impl_->members.emplace(impl_->members.end());
-  auto done = [self = impl_, member](std::exception_ptr error) {
+  auto member = std::make_shared<impl::member>();
+  auto place = impl_->members.insert(impl_->members.end(), member);
+  auto done = [self = impl_, place](std::exception_ptr error) {
     if (error && !is_cancellation(error)) {
       if (self->failed)
         self->failed(error);
       else if (!self->first)
         self->first = error;
     }
-    self->members.erase(member);
+    self->members.erase(place);
     self->left.notify();
   };
   // Only within the loop does co_spawn reach the task before a cancellation can; one that came
-  // earlier would throw out of the loop, see shielded_end().
+  // earlier would throw out of the loop, see shielded_end(). So it is told when the task has begun.
   asio::post(impl_->executor,
              [self = impl_, member, task = std::move(task), done = std::move(done)]() mutable {
-               if (member->cancelled) return done(nullptr);
+               bool cancelled = member->cancelled;
                asio::co_spawn(self->executor, shielded_end(std::move(task)),
                               asio::bind_cancellation_slot(member->signal.slot(), std::move(done)));
+               if (cancelled) member->signal.emit(asio::cancellation_type::terminal);
              });
 }
 
@@ -79,8 +81,8 @@ void task_group::cancel() {
   // member that ends erases itself later, from the loop, so the list is stable here.
   asio::dispatch(impl_->executor, [self = impl_] {
     for (auto& member : self->members) {
-      member.cancelled = true;
-      member.signal.emit(asio::cancellation_type::terminal);
+      member->cancelled = true;
+      member->signal.emit(asio::cancellation_type::terminal);
     }
   });
 }

@@ -71,7 +71,7 @@ peer peer_of(int fd) {
 }
 
 control_socket::control_socket(std::string path, pid_t master)
-    : path_(std::move(path)), lock_(lock_path(path_), master, 0600), fd_(listen_on(path_)) {}
+    : path_(std::move(path)), lock_(lock_path(path_), master), fd_(listen_on(path_)) {}
 
 control_socket::~control_socket() { ::unlink(path_.c_str()); }  // the lock is still held
 

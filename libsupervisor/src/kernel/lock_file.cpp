@@ -40,10 +40,10 @@ bool still_there(int fd, const std::string& path) {
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-unique_fd open_regular(const std::string& path, mode_t mode) {
+unique_fd open_regular(const std::string& path) {
   // O_NONBLOCK: a FIFO of that name must not stop us.
   constexpr int flags = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-  unique_fd fd(uninterrupted([&] { return ::open(path.c_str(), flags, mode); }));
+  unique_fd fd(uninterrupted([&] { return ::open(path.c_str(), flags, 0600); }));
   if (!fd) throw_errno(path);
   struct stat info;
   if (::fstat(fd.get(), &info) != 0) throw_errno(path);
@@ -53,10 +53,10 @@ unique_fd open_regular(const std::string& path, mode_t mode) {
 
 }  // namespace
 
-lock_file::lock_file(std::string path, pid_t holder, mode_t mode) {
+lock_file::lock_file(std::string path, pid_t holder) {
   unique_fd fd;
   do {
-    fd = open_regular(path, mode);
+    fd = open_regular(path);
     if (uninterrupted([&] { return ::flock(fd.get(), LOCK_EX | LOCK_NB); }) != 0) {
       if (errno != EWOULDBLOCK) throw_errno(path);
       throw already_locked(path, std::max(parse_pid(read_start(fd.get())), 0));

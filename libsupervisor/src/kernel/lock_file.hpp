@@ -23,13 +23,13 @@ class already_locked : public std::runtime_error {
 };
 
 /// Holds flock(2) on a file that contains a pid, and removes the file at the end. The kernel drops
-/// the lock with its holder, so a file that a dead process left is simply taken over.
+/// the lock with its holder, so a file that a dead process left is simply taken over. Its mode is
+/// 0600, as pidfile(3) of BSD has it: whoever could read it could lock it, and keep us out.
 class lock_file {
  public:
   /// Throws already_locked, or system_error. A file that holds something else than a pid is no
   /// lock file: it is refused, not overwritten.
-  /// Whoever can read the file can lock it: flock(2) asks for no more.
-  lock_file(std::string path, pid_t holder, mode_t mode = 0644);
+  lock_file(std::string path, pid_t holder);
   lock_file(const lock_file&) = delete;
   ~lock_file();
 

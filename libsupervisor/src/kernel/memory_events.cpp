@@ -38,9 +38,15 @@ memory_events::memory_events(std::string file) {
   seen_ = count();
 }
 
-bool memory_events::kill_counted() noexcept {
+bool memory_events::kill_counted(std::chrono::steady_clock::time_point now) noexcept {
   auto before = std::exchange(seen_, count());
-  return seen_ > before;
+  if (seen_ > before) {
+    unclaimed_ = seen_ - before;
+    grown_at_ = now;
+  }
+  if (unclaimed_ == 0 || now - grown_at_ > std::chrono::seconds(1)) return false;
+  --unclaimed_;
+  return true;
 }
 
 std::uint64_t memory_events::count() const noexcept {

@@ -244,7 +244,8 @@ void child::on_died(exit_status status) {
   if (notify_) notify_->drain();  // what it said last comes before its end
   if (sampling_) services_.timers.cancel(std::exchange(sampling_, 0));
   if (!view_.failed) {
-    view_.out_of_memory = status.signal() == SIGKILL && !killed_by_us_ && memory_.kill_counted();
+    view_.out_of_memory =
+        status.signal() == SIGKILL && !killed_by_us_ && memory_.kill_counted(died_at_);
     view_.exited = status;
     tell();
   }
@@ -305,7 +306,7 @@ void child::report(const kernel::obituary& last) {
   }
   out_.reset();
   err_.reset();
-  reported_ = true;
+  view_.reported = true;
   on_over_(*this, std::move(made));
 }
 

@@ -38,7 +38,7 @@ class child : public std::enable_shared_from_this<child> {
   void poke() noexcept;
   /// Closes what it holds for its own convenience only.
   void spare_descriptors() noexcept;
-  bool reported() const noexcept { return reported_; }
+  bool reported() const noexcept { return view_.reported; }
   std::optional<scoreboard> sample() const;
   /// Whether what prepare() makes is of no age: a log file may be another by the time of the
   /// launch.
@@ -82,7 +82,6 @@ class child : public std::enable_shared_from_this<child> {
   time_point started_{};
   time_point died_at_{};
   timer_id collecting_ = 0;  ///< the deadline for the last output
-  bool reported_ = false;
 
   std::optional<line_reader> out_, err_;
   tail last_output_;

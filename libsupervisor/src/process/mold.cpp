@@ -172,7 +172,7 @@ void mold_client::impl::settle(std::uint64_t id, pid_t pid, std::optional<launch
 
 void mold_client::impl::close() {
   while (!over && !open.empty())
-    settle(open.begin()->first, -1, launch_error{"mold", 0, "died before it answered"});
+    settle(open.begin()->first, -1, launch_error{"mold", EPIPE, "died before it answered"});
   if (over) return;
   over = true;
   queue.clear();

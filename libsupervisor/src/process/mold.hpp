@@ -64,8 +64,8 @@ class mold_client {
   /// Sends the setup with its descriptors. Never blocks, as nothing was sent before.
   void setup(const mold_setup&);
   /// Orders a worker, together with what else is ordered in this turn of the loop. `done` gets its
-  /// pid - a child of this process, made by CLONE_PARENT - or why there is none; stage "mold" when
-  /// the mold died first, in which case a worker may exist whose channel tells.
+  /// pid - a child of this process, made by CLONE_PARENT - or why there is none; EPIPE or ECONNRESET
+  /// when the mold died first, in which case a worker may exist whose channel tells.
   void launch(const mold_order&, std::function<void(pid_t, std::optional<launch_error>)> done);
 
  private:

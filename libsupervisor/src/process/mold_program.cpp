@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
+#include <cerrno>
 #include <csignal>
 
 #include "kernel/descriptors.hpp"
@@ -99,16 +100,20 @@ bool mold_program::withdraw(child_id id) {
 void mold_program::give(child_id id, order& order) {
   order.given = true;
   client_->launch(order.what, [self = weak_from_this(), id](pid_t pid, auto error) {
-    auto alive = self.lock();
-    if (!alive) return;
-    auto node = alive->orders_.extract(id);
-    if (node.empty()) return;
-    alive->expect_answer();
-    if (error) alive->strays_ = true;
-    node.mapped().tell(pid, std::move(error));
-    if (alive->orders_.empty()) alive->at_rest_();
+    if (auto alive = self.lock()) alive->on_answer(id, pid, std::move(error));
   });
   if (!patience_) expect_answer();
+}
+
+void mold_program::on_answer(child_id id, pid_t pid, std::optional<launch_error> error) {
+  if (error) strays_ = true;
+  // The mold is gone. What that was is known, and told, once its exit status is.
+  if (error && (error->error == EPIPE || error->error == ECONNRESET)) return;
+  auto node = orders_.extract(id);
+  if (node.empty()) return;
+  expect_answer();
+  node.mapped().tell(pid, std::move(error));
+  if (orders_.empty()) at_rest_();
 }
 
 /// From now on, if it owes one: that it is ready, or what became of an order.
@@ -162,6 +167,9 @@ void mold_program::on_died(exit_status status) {
 /// The mold is dead, and everything it had to say was heard.
 void mold_program::on_gone() {
   bool was_ready = ready_at_ != time_point{};
+  // Killed from outside, it is no failure of the program's: the next mold makes those workers.
+  int whose = ended_by_others(was_ready) ? ECANCELED : ECHILD;
+  fail_given_orders({"mold", whose, "it ended: " + died_->str()});
   if (strays_) adopt_strays();
   if (closed_) return;
   if (!view_.open) {
@@ -172,12 +180,14 @@ void mold_program::on_gone() {
   start_later(was_ready);
 }
 
+/// One that is killed before it was ever ready may well be too large: that is its own doing.
+bool mold_program::ended_by_others(bool was_ready) const {
+  return was_ready && !hung_ && died_ && (died_->signal() == SIGKILL || died_->signal() == SIGTERM);
+}
+
 void mold_program::start_later(bool was_ready) {
   restart_facts facts;
-  // One that is killed before it was ever ready may well be too large: that is its own doing.
-  bool by_others =
-      was_ready && !hung_ && died_ && (died_->signal() == SIGKILL || died_->signal() == SIGTERM);
-  facts.cause = by_others ? exit_cause::killed : exit_cause::crash;
+  facts.cause = ended_by_others(was_ready) ? exit_cause::killed : exit_cause::crash;
   facts.was_ready = was_ready;
   if (was_ready) facts.ready_for = steady_now() - std::exchange(ready_at_, {});
   facts.failures = failures_;
@@ -205,6 +215,14 @@ void mold_program::fail(launch_error error) {
 
 void mold_program::fail_orders(const launch_error& error) {
   for (auto& [id, order] : std::exchange(orders_, {})) order.tell(-1, error);
+}
+
+void mold_program::fail_given_orders(const launch_error& error) {
+  std::vector<done> given;
+  for (auto& [id, order] : orders_)
+    if (order.given) given.push_back(std::move(order.tell));
+  std::erase_if(orders_, [](auto& each) { return each.second.given; });
+  for (auto& tell : given) tell(-1, error);
 }
 
 void mold_program::expect_stray(std::size_t cell) {

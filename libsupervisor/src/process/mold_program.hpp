@@ -53,11 +53,14 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   void start();
   void start_later(bool was_ready);
   void give(child_id, order&);
+  void on_answer(child_id, pid_t, std::optional<launch_error>);
   void expect_answer();
   void on_ready();
   void on_closed();
   void on_died(exit_status);
   void on_gone();
+  bool ended_by_others(bool was_ready) const;
+  void fail_given_orders(const launch_error&);
   void fail(launch_error);
   void fail_orders(const launch_error&);
   void adopt_strays();

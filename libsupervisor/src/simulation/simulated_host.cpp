@@ -226,6 +226,8 @@ void simulated_host::impl::send_reports() {
   while (reported && !reports.empty()) {
     auto next = std::move(reports.front());
     reports.pop_front();
+    if (auto id = ids.find(next.first); id != ids.end())
+      children.at(id->second).view.reported = true;
     auto tell = reported;
     tell(next.first, next.second);
   }

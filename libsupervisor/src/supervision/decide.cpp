@@ -1,6 +1,7 @@
 #include "supervision/decide.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 
 namespace supervisor {
@@ -127,6 +128,11 @@ std::optional<event> next_event(const pool_state& p) {
   return {};
 }
 
+std::optional<std::string> find_fault(unsigned target) {
+  if (target <= most_workers) return {};
+  return "a pool has at most " + std::to_string(most_workers) + " workers";
+}
+
 event successor_of(const pool_state& p, const slot_state& old, std::uint64_t generation) {
   auto e = of_pool(event_kind::slot_added, p, p.last_command);
   e.slot_id = p.last_slot_id + 1;
@@ -176,7 +182,8 @@ stop_order ladder_step(const spec& what, exit_cause why, unsigned step, bool qui
 }
 
 exit_cause classify(const child_view* seen, exit_cause stopped_for) noexcept {
-  if (seen && seen->failed) return exit_cause::launch_failure;
+  if (seen && seen->failed)
+    return seen->failed->error == ECANCELED ? exit_cause::killed : exit_cause::launch_failure;
   if (stopped_for != exit_cause::none) return stopped_for;
   if (!seen || !seen->exited || seen->exited->how() == exit_status::kind::lost)
     return exit_cause::lost;

@@ -18,6 +18,8 @@ namespace supervisor {
 ///   slot_added, slot_retiring, rollout_committed, rollout_failed, pool_stopped
 /// One step at a time, so that each sees the state after the one before.
 std::optional<event> next_event(const pool_state&);
+/// What is wrong with a target, for people.
+std::optional<std::string> find_fault(unsigned target);
 
 /// Every wanted worker is ready or backing off, none is leaving, nothing is being rolled out.
 bool settled(const pool_state&);

@@ -41,6 +41,7 @@ pool_keeper::settlement pool_keeper::refused(errc why, std::string reason) {
 
 pool_keeper::settlement pool_keeper::resize(unsigned count) {
   if (state_.stopping) return answer(closed());
+  if (auto fault = find_fault(count)) return refused(errc::invalid_argument, *fault);
   auto e = about_pool(event_kind::pool_resized);
   e.count = count;
   transition(std::move(e));

@@ -65,7 +65,7 @@ void pool_keeper::abandon() {
 }
 
 asio::awaitable<void> pool_keeper::run() {
-  while (!state_.stopped) {
+  while (!state_.stopped && !dismissed_) {
     tend_programs();
     start_slots();
     if (poke_owed_) poke_owed_ = !poke_one();
@@ -78,11 +78,14 @@ asio::awaitable<void> pool_keeper::run() {
     else
       transition(std::move(*next));
   }
+  if (dismissed_) co_return;
   tend_programs();
+  subscription_.reset();  // another pool may have the name from now on
 }
 
 /// Runs one slot to its end.
 asio::awaitable<void> pool_keeper::keep(slot& s) {
+  if (dismissed_) co_return;
   co_await s.run();
   auto e = s.about_me(event_kind::slot_removed);
   slots_.erase(e.slot_id);
@@ -126,8 +129,10 @@ void pool_keeper::take_in(const event& e) {
 void pool_keeper::departed(const event& e) {
   child_launch which{e.slot_id, state_.find(e.slot_id)->launches};
   departure left{e.id, e.slot, e.generation};
-  // A launch that failed, a child that the host has lost: nothing of it will be reported.
-  bool reportable = e.child && !e.launch && e.why != exit_cause::lost;
+  // Nothing will be reported of a child that the host has lost, or never had, or has reported to
+  // the supervisor before this one.
+  auto child = e.child ? host_.find({name(), which.first, which.second}) : 0;
+  bool reportable = child && !host_.look(child).reported;
   if (auto early = early_reports_.extract(which))
     record_report(which.first, left, std::move(early.mapped()));
   else if (reportable)

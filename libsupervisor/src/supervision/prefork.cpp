@@ -11,11 +11,17 @@ namespace {
 
 using task = asio::awaitable<void>;
 
-/// How many a signal means: the values sent along, summed; one a delivery where there are none.
-unsigned times(const signal_event& e) {
-  return std::max(static_cast<unsigned>(std::max(e.value, 0)), static_cast<unsigned>(e.count));
+/// How many a signal means: one a delivery, or the values sent along with a real-time one, summed.
+std::uint64_t times(const signal_event& e) {
+  auto values = e.number < SIGRTMIN ? 0 : std::max(e.value, 0);
+  return std::max(static_cast<std::uint64_t>(values), e.count);
 }
-unsigned fewer(const pool& p, unsigned n) { return p.size() > n ? p.size() - n : 1; }
+unsigned more(const pool& p, std::uint64_t n) {
+  return static_cast<unsigned>(std::min<std::uint64_t>(p.size() + n, most_workers));
+}
+unsigned fewer(const pool& p, std::uint64_t n) {
+  return p.size() > n ? p.size() - static_cast<unsigned>(n) : 1;
+}
 
 /// A terminal sends WINCH when its window is resized, and TTIN and TTOU to a background job that
 /// touches it: none of these is meant for the pool.
@@ -37,19 +43,20 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
 
   handlers on;
   on(SIGHUP, [&](signal_event) -> task { co_await web.roll(); });
-  on(SIGTTIN, [&](signal_event e) -> task {
+  // These wait for nothing but the next of their kind: each counts when it comes.
+  auto add = [&](signal_event e) -> task {
     if (from_terminal(self, e)) co_return;
-    if (web.status().drained)
+    if (e.number == SIGTTIN && web.status().drained)
       co_await web.resume();
     else
-      co_await web.resize(web.size() + static_cast<unsigned>(e.count));
-  });
-  on(SIGTTOU, [&](signal_event e) -> task {
-    if (from_terminal(self, e)) co_return;
-    co_await web.resize(fewer(web, static_cast<unsigned>(e.count)));
-  });
-  on(SIGRTMIN, [&](signal_event e) -> task { co_await web.resize(web.size() + times(e)); });
-  on(SIGRTMIN + 1, [&](signal_event e) -> task { co_await web.resize(fewer(web, times(e))); });
+      co_await web.resize(more(web, times(e)));
+  };
+  auto take_away = [&](signal_event e) -> task {
+    if (from_terminal(self, e) || web.status().drained) co_return;
+    co_await web.resize(fewer(web, times(e)));
+  };
+  for (int number : {SIGTTIN, SIGRTMIN}) on(number, add, delivery::interrupt);
+  for (int number : {SIGTTOU, SIGRTMIN + 1}) on(number, take_away, delivery::interrupt);
   on(SIGWINCH, [&](signal_event e) -> task {
     if (from_terminal(self, e)) co_return;
     co_await web.drain();
@@ -67,10 +74,11 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
   until stop{SIGINT, SIGQUIT, SIGTERM};
   auto first = co_await self.serve(on, std::move(stop));
   bool quick = first.number == SIGQUIT;
-  if (!quick && options.drain_delay > duration{}) {
-    until impatient{SIGINT, SIGQUIT};
-    auto second = co_await self.serve(on, std::move(impatient), self.now() + options.drain_delay);
-    quick = second.number == SIGINT || second.number == SIGQUIT;
+  auto end = later(self.now(), options.drain_delay);
+  while (!quick && self.now() < end) {
+    until impatient{SIGINT, SIGQUIT, SIGTERM};
+    auto next = co_await self.serve(on, std::move(impatient), end);
+    quick = next.number == SIGINT || next.number == SIGQUIT;  // TERM: asked to stop, once more
   }
   co_await self.stop_all(quick);
   co_return 0;

@@ -58,7 +58,10 @@ listener_spec supervisor::listen(const listener_spec& wanted) { return here().li
 }
 
 std::vector<::supervisor::pool> supervisor::pools() const {
-  return {here().pools.begin(), here().pools.end()};
+  std::vector<::supervisor::pool> all;
+  for (auto& p : here().pools)
+    if (!p->state().stopped) all.emplace_back(p);
+  return all;
 }
 
 std::optional<::supervisor::pool> supervisor::find_pool(std::string_view name) const {
@@ -71,8 +74,6 @@ asio::awaitable<signal_event> supervisor::serve(const handlers& on, until end,
                                                 time_point deadline) {
   auto& self = here();
   std::vector<signal_dispatcher::registration> registered;
-  for (auto& entry : on.entries())
-    registered.push_back(self.signals().on(entry.number, entry.handler, entry.mode));
   // The wait makes them kept signals; afterwards they are again what they were.
   std::vector<int> unclaimed;
   for (int number : end.numbers)
@@ -80,6 +81,8 @@ asio::awaitable<signal_event> supervisor::serve(const handlers& on, until end,
   std::exception_ptr error;
   signal_event event;
   try {
+    for (auto& entry : on.entries())
+      registered.push_back(self.signals().on(entry.number, entry.handler, entry.mode));
     event = co_await self.first_of(std::move(end.numbers), deadline);
   } catch (...) {
     error = std::current_exception();
@@ -111,7 +114,10 @@ asio::awaitable<void> supervisor::sleep_for(duration d) {
   co_await nothing.wait(later(now(), d));
 }
 
-void supervisor::spawn(asio::awaitable<void> task) { here().tasks.spawn(std::move(task)); }
+void supervisor::spawn(asio::awaitable<void> task) {
+  here().tasks.spawn(std::move(task));
+  if (impl_->stopping) impl_->tasks.cancel();
+}
 
 void supervisor::note(std::string text) {
   event e{event_kind::note};
@@ -124,7 +130,7 @@ void supervisor::request_stop(bool quick) {
   impl_->request = quick || impl_->request.value_or(false);
   impl_->asked.notify();
 }
-bool supervisor::stop_requested() const { return impl_->stop_requested; }
+bool supervisor::stop_requested() const { return impl_->stop_requested || impl_->stopping; }
 
 asio::awaitable<void> supervisor::stop_all(bool quick) {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());

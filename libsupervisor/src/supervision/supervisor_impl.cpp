@@ -2,10 +2,12 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
 #include <csignal>
 #include <stdexcept>
 
 #include "supervision/decide.hpp"
+#include "supervisor/errc.hpp"
 
 namespace asio = boost::asio;
 
@@ -104,8 +106,11 @@ listener_spec supervisor::impl::listen(const listener_spec& wanted) {
 
 ::supervisor::pool supervisor::impl::open(std::string pool, spec what, unsigned size) {
   if (adopted.erase(pool)) return ::supervisor::pool(find(pool));
-  if (auto fault = find_fault(what, outside))
-    throw std::invalid_argument("pool " + pool + ": " + *fault);
+  if (stopping)
+    throw boost::system::system_error(make_error_code(errc::pool_closed), "pool " + pool);
+  auto fault = find_fault(what, outside);
+  if (!fault) fault = find_fault(size);
+  if (fault) throw std::invalid_argument("pool " + pool + ": " + *fault);
 
   event opened{event_kind::pool_opened};
   opened.generation = 1;
@@ -123,7 +128,8 @@ listener_spec supervisor::impl::listen(const listener_spec& wanted) {
 
 std::vector<pool_status> supervisor::impl::status() const {
   std::vector<pool_status> all;
-  for (auto& p : pools) all.push_back(::supervisor::pool(p).status());
+  for (auto& p : pools)
+    if (!p->state().stopped) all.push_back(::supervisor::pool(p).status());
   return all;
 }
 
@@ -134,6 +140,7 @@ std::shared_ptr<pool_keeper> supervisor::impl::find(std::string_view wanted) con
 }
 
 std::shared_ptr<pool_keeper> supervisor::impl::add(pool_state state, program_specs specs) {
+  std::erase_if(pools, [&](auto& p) { return p->name() == state.name && p->state().stopped; });
   if (find(state.name))
     throw std::invalid_argument("there is a pool named " + state.name + " already");
   return pools.emplace_back(
