@@ -169,6 +169,7 @@ void master::take_pidfile() {
 
 void master::make_host(bool functions) {
   kernel_host_options how;
+  how.name = options_.name;
   if (functions) how.program = own_program(arguments_);
   how.arguments = arguments_;
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {

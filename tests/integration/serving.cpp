@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "support/app.hpp"
+#include "support/directory_watch.hpp"
 #include "support/load.hpp"
 
 BOOST_AUTO_TEST_SUITE(serving)
@@ -151,14 +152,16 @@ BOOST_AUTO_TEST_CASE(usr1_opens_the_log_anew) {
   test::temporary_directory logs;
   auto path = logs / "log";
   master app({"-w", "1", "-b", "127.0.0.1:0", "--log-file", path});
-  // Its stderr is silent: the control socket tells when it serves.
-  auto deadline = std::chrono::steady_clock::now() + test::patience;
-  while (app.ask({"scale", "1"}).code != 0)
-    BOOST_REQUIRE(std::chrono::steady_clock::now() < deadline);
+  auto holds = [&](const std::string& file, std::string_view text) {
+    std::ifstream log(file);
+    std::string all((std::istreambuf_iterator<char>(log)), {});
+    return all.find(text) != all.npos;
+  };
+  test::directory_watch files(logs.path());
+  BOOST_REQUIRE(files.wait_until([&] { return holds(path, "worker.ready"); }));
   std::filesystem::rename(path, logs / "old");
   app.signal(SIGUSR1);
-  while (!std::filesystem::exists(path) || std::filesystem::file_size(path) == 0)
-    BOOST_REQUIRE(std::chrono::steady_clock::now() < deadline);
+  BOOST_REQUIRE(files.wait_until([&] { return holds(path, "\n"); }));
   std::ifstream file(path);
   std::string first;
   std::getline(file, first);

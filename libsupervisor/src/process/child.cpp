@@ -36,13 +36,14 @@ void child::become(child_id id, const launch_request& request, host::observer ch
   view_.key = request_.key;
 }
 
-void child::start_command(const listener_list& listeners) {
+void child::start_command(const listener_list& listeners, const kernel::credentials& who) {
   try {
     auto [out, err] = open_outputs();
     auto [socket, address] = kernel::make_notify_socket();
     auto null = kernel::open_null();
     auto or_inherited = [](const stdio& io, int own) { return io.theirs ? io.theirs.get() : own; };
     command_surroundings around;
+    around.who = who;
     around.listeners = listeners;
     around.notify_socket = address;
     around.in = null.get();

@@ -129,6 +129,11 @@ stdio open_stdio(const output& where) {
   return {};
 }
 
+kernel::credentials find_credentials(const spec& what) {
+  return prepare("credentials", what.user + (what.group.empty() ? "" : ":" + what.group),
+                 [&] { return kernel::look_up(what.user, what.group); });
+}
+
 launch_plan plan_command(const spec& what, const command_surroundings& around) {
   launch_plan plan;
   variables environment;
@@ -147,8 +152,7 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
   plan.directory = what.directory;
   plan.umask = what.umask;
   plan.limits = plan_limits(what, around.descriptors);
-  plan.who = prepare("credentials", what.user + (what.group.empty() ? "" : ":" + what.group),
-                     [&] { return kernel::look_up(what.user, what.group); });
+  plan.who = around.who;
   plan.no_new_privileges = what.no_new_privileges;
   return plan;
 }

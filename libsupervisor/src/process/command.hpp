@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 
+#include "kernel/credentials.hpp"
 #include "kernel/unique_fd.hpp"
 #include "process/launcher.hpp"
 #include "supervisor/spec.hpp"
@@ -23,14 +24,19 @@ struct stdio {
 /// Throws launch_failure.
 stdio open_stdio(const output&);
 
+/// Whom the spec's workers are to be. Looked up once a program, as the databases may be far away.
+/// Throws launch_failure.
+kernel::credentials find_credentials(const spec&);
+
 /// What a command is given beside its spec.
 struct command_surroundings {
+  kernel::credentials who;
   std::vector<std::pair<std::string, int>> listeners;  ///< in the order of LISTEN_FDS
   std::string notify_socket;
   int in = -1, out = -1, err = -1;
   rlimit descriptors{};  ///< the limit from before we raised ours
 };
-/// Throws launch_failure: an unknown user, limit, listener, or no such program in PATH.
+/// Throws launch_failure: an unknown limit, listener, or no such program in PATH.
 launch_plan plan_command(const spec&, const command_surroundings&);
 
 /// A mold of `program`, with `socket` as its descriptor 3.

@@ -10,6 +10,7 @@
 #include "kernel/memory_events.hpp"
 #include "kernel/sockets.hpp"
 #include "process/child.hpp"
+#include "process/command.hpp"
 #include "process/mold_program.hpp"
 #include "process/services.hpp"
 
@@ -83,9 +84,12 @@ class kernel_host final : public host {
   struct generation {
     std::shared_ptr<const spec> what;
     std::shared_ptr<mold_program> mold;  ///< of functions
+    program_view view;                   ///< of a command
+    kernel::credentials who;             ///< of a command
     std::vector<std::shared_ptr<child>> prepared;
     std::size_t to_prepare = 0;
     timer_id preparing = 0;
+    const program_view& view_now() const noexcept { return mold ? mold->view() : view; }
   };
   struct held {
     std::shared_ptr<child> process;
@@ -97,6 +101,7 @@ class kernel_host final : public host {
   std::shared_ptr<child> take_child(generation&);
   void prepare_later(const program_name&);
   void prepare(const program_name&);
+  static void open_command(generation&);
   void start(child&, const generation&);
   void watch_descriptors();
   void on_over(child&, std::shared_ptr<const exit_report>);
@@ -148,18 +153,25 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
         services_, pool, number, program.what, listeners_of(*program.what), std::move(changed),
         [this, name = it->first] { prepare_later(name); });
     program.mold->open();
-  } else if (changed) {
-    asio::post(services_.executor, std::move(changed));
+  } else {
+    if (!program.view.open) open_command(program);
+    if (changed) asio::post(services_.executor, std::move(changed));
+  }
+}
+
+void kernel_host::open_command(generation& program) {
+  try {
+    program.who = find_credentials(*program.what);
+    program.view.open = true;
+  } catch (const launch_failure& failure) {
+    program.view.failed = failure.error;
   }
 }
 
 program_view kernel_host::program(const std::string& pool, std::uint64_t number) const {
   auto it = programs_.find({pool, number});
   if (it == programs_.end()) return {};
-  if (it->second.mold) return it->second.mold->view();
-  program_view command;
-  command.open = true;
-  return command;
+  return it->second.view_now();
 }
 
 void kernel_host::close_program(const std::string& pool, std::uint64_t number) {
@@ -213,16 +225,16 @@ void kernel_host::prepare_later(const program_name& name) {
 void kernel_host::prepare(const program_name& name) {
   auto it = programs_.find(name);
   if (it == programs_.end()) return;
-  auto& [what, mold, prepared, to_prepare, preparing] = it->second;
-  preparing = 0;
-  while (prepared.size() < to_prepare) {
-    auto made = make_child(what);
+  auto& program = it->second;
+  program.preparing = 0;
+  while (program.prepared.size() < program.to_prepare) {
+    auto made = make_child(program.what);
     try {
       made->prepare();
     } catch (...) {
       return;  // no descriptor left: whoever is launched will say so
     }
-    prepared.push_back(std::move(made));
+    program.prepared.push_back(std::move(made));
   }
 }
 
@@ -232,10 +244,10 @@ void kernel_host::start(child& made, const generation& program) {
     if (std::none_of(listeners_.begin(), listeners_.end(), is_it))
       return made.fail({"listener", ENOENT, name});
   }
-  if (!program.mold)
-    made.start_command(listeners_of(*program.what));
-  else if (auto& failed = program.mold->view().failed)
+  if (auto& failed = program.view_now().failed)
     made.fail(*failed);
+  else if (!program.mold)
+    made.start_command(listeners_of(*program.what), program.who);
   else
     made.start_function(program.mold);
 }

@@ -11,6 +11,7 @@
 namespace supervisor {
 
 struct kernel_host_options {
+  std::string name;                    ///< of the supervisor, for ps
   std::string program;                 ///< path of this program, for molds; empty: commands only
   std::vector<std::string> arguments;  ///< its argv, for ps
   /// One line of a child's output that goes to the log (output::to::log), or a part of one that is

@@ -197,7 +197,11 @@ mold_client::~mold_client() {
 void mold_client::setup(const mold_setup& setup) {
   const spec& what = *setup.what;
   mold_wire::encoder out(kind::setup);
-  out.number(mold_wire::version).text(setup.pool).number(setup.generation).text(what.function);
+  out.number(mold_wire::version)
+      .text(setup.supervisor)
+      .text(setup.pool)
+      .number(setup.generation)
+      .text(what.function);
   out.number(what.environment.size());
   for (const auto& [name, value] : what.environment) out.text(name).text(value);
   out.text(what.directory).number(what.umask.has_value()).number(what.umask.value_or(0));

@@ -38,6 +38,7 @@ struct mold_setup {
   std::vector<std::pair<std::string, int>> listeners;
   int activity = -1;  ///< memfd of kernel::activity cells
   std::size_t cells = 0;
+  std::string supervisor = {};  ///< its name, for ps
 };
 
 /// One worker to be forked.
@@ -64,8 +65,8 @@ class mold_client {
   /// Sends the setup with its descriptors. Never blocks, as nothing was sent before.
   void setup(const mold_setup&);
   /// Orders a worker, together with what else is ordered in this turn of the loop. `done` gets its
-  /// pid - a child of this process, made by CLONE_PARENT - or why there is none; EPIPE or ECONNRESET
-  /// when the mold died first, in which case a worker may exist whose channel tells.
+  /// pid - a child of this process, made by CLONE_PARENT - or why there is none; EPIPE or
+  /// ECONNRESET when the mold died first, in which case a worker may exist whose channel tells.
   void launch(const mold_order&, std::function<void(pid_t, std::optional<launch_error>)> done);
 
  private:

@@ -71,7 +71,8 @@ void mold_program::start() {
   started.pid = pid_;
   services_.log.record(std::move(started));
   expect_answer();
-  client_->setup({pool_, generation_, what_, listeners_, cells_->memory(), activity_cells::count});
+  client_->setup({pool_, generation_, what_, listeners_, cells_->memory(), activity_cells::count,
+                  services_.options.name});
 }
 
 void mold_program::close() {

@@ -10,7 +10,7 @@
 namespace supervisor::mold_wire {
 
 /// Counted up with every change of the packets.
-inline constexpr std::uint64_t version = 2;
+inline constexpr std::uint64_t version = 3;
 
 /// The most that are in one packet of orders, so that a mold with few descriptors left has room for
 /// theirs; and of answers.
