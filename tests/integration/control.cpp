@@ -114,6 +114,9 @@ BOOST_AUTO_TEST_CASE(restart_replaces_one_slot) {
   auto none = app.ask({"restart", "7"});
   BOOST_TEST(none.code == 4);
   BOOST_TEST(none.err.find("7") != std::string::npos, none.err);
+  app.wait_for("note", [](auto& e) {  // the log has the refusal with its reason
+    return e.at("message").as_string().find("has no slot 7") != std::string_view::npos;
+  });
   app.end();
 }
 

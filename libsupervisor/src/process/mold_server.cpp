@@ -171,7 +171,8 @@ bool set_up(mold& self, std::span<const worker_function> functions) {
   if (in.kind() != kind::setup || in.number() != mold_wire::version)
     throw refusal{"mold", "the supervisor speaks another version of the mold's protocol"};
   // Which of several masters of one program it is.
-  if (auto name = in.text(); !name.empty() && name != self.program) self.program += ' ' + name;
+  if (std::string name(in.text()); !name.empty() && name != self.program)
+    self.program += " " + name;
   self.pool = in.text();
   self.generation = in.number();
   self.function = &find_function(functions, in.text());
