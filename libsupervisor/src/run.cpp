@@ -206,16 +206,6 @@ asio::awaitable<void> master::take_decision(const policy& decide) {
   code_ = co_await decide(*self_);
 }
 
-bool is_cancellation(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const boost::system::system_error& e) {
-    return e.code() == asio::error::operation_aborted;
-  } catch (...) {
-    return false;
-  }
-}
-
 asio::awaitable<void> master::live(const policy& decide) {
   interruptible deciding;
   int interrupted = 0;

@@ -2,9 +2,23 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/system/system_error.hpp>
+#include <exception>
 #include <memory>
 
 namespace supervisor {
+
+/// What an awaited operation throws when its coroutine is cancelled.
+inline bool is_cancellation(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const boost::system::system_error& e) {
+    return e.code() == boost::asio::error::operation_aborted;
+  } catch (...) {
+    return false;
+  }
+}
 
 /// One operation at a time, always awaited to its end. Used on one executor only.
 class interruptible {

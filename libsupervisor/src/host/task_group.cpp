@@ -16,20 +16,6 @@ namespace asio = boost::asio;
 
 namespace supervisor {
 
-namespace {
-
-bool is_cancellation(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const boost::system::system_error& e) {
-    return e.code() == asio::error::operation_aborted;
-  } catch (...) {
-    return false;
-  }
-}
-
-}  // namespace
-
 struct task_group::impl {
   struct member {
     asio::cancellation_signal signal;
