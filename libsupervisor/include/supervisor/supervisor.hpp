@@ -1,7 +1,6 @@
 // The supervisor: pools of workers, signals, and the policy that decides.
 #pragma once
 
-#include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -21,6 +20,11 @@
 #include "supervisor/spec.hpp"
 #include "supervisor/time.hpp"
 #include "supervisor/version.hpp"
+
+namespace boost::asio {
+template <typename... Signatures>
+class any_completion_handler;
+}
 
 namespace supervisor {
 
@@ -73,7 +77,7 @@ struct outcome {
 /// supervisor's own executor (asserted). Every async_ method may be called by any thread, with any
 /// completion token; its handler is called by the handler's own executor, by the supervisor's where
 /// it has none. Cancellation (terminal, partial) and the end of the supervisor answer with
-/// operation_aborted or errc::pool_closed.
+/// operation_aborted or errc::pool_closed. Who calls them includes supervisor/library.hpp.
 class pool {
   template <typename... Results>
   using handler = boost::asio::any_completion_handler<void(Results...)>;
@@ -117,70 +121,41 @@ class pool {
 
   /// resize() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_resize(unsigned count, Token&& token) const {
-    return async<Token>([count](pool& self) { return self.resize(count); }, token);
-  }
+  auto async_resize(unsigned count, Token&& token) const;
   /// roll() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_roll(Token&& token) const {
-    return async<Token>([](pool& self) { return self.roll(); }, token);
-  }
+  auto async_roll(Token&& token) const;
   /// roll() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_roll(spec next, Token&& token) const {
-    return async<Token>([next = std::move(next)](pool& self) { return self.roll(next); }, token);
-  }
+  auto async_roll(spec next, Token&& token) const;
   /// restart() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_restart(unsigned slot, Token&& token) const {
-    return async<Token>([slot](pool& self) { return self.restart(slot); }, token);
-  }
+  auto async_restart(unsigned slot, Token&& token) const;
   /// drain() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_drain(Token&& token) const {
-    return async<Token>([](pool& self) { return self.drain(); }, token);
-  }
+  auto async_drain(Token&& token) const;
   /// resume() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_resume(Token&& token) const {
-    return async<Token>([](pool& self) { return self.resume(); }, token);
-  }
+  auto async_resume(Token&& token) const;
   /// stop() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_stop(bool quick, Token&& token) const {
-    return async<Token>([quick](pool& self) { return self.stop(quick); }, token);
-  }
+  auto async_stop(bool quick, Token&& token) const;
   /// settled() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
-  auto async_settled(Token&& token) const {
-    return async<Token>([](pool& self) { return self.settled(); }, token);
-  }
+  auto async_settled(Token&& token) const;
   /// signal() from any thread.
   template <boost::asio::completion_token_for<void(boost::system::error_code)> Token>
-  auto async_signal(unsigned slot, int number, Token&& token) const {
-    auto start = [slot, number](handler<boost::system::error_code> h, const pool& self) {
-      self.ask_signal(slot, number, std::move(h));
-    };
-    return boost::asio::async_initiate<Token, void(boost::system::error_code)>(start, token, *this);
-  }
+  auto async_signal(unsigned slot, int number, Token&& token) const;
   /// How the pool stands; where its supervisor is gone, nothing but its name.
   template <boost::asio::completion_token_for<void(pool_status)> Token>
-  auto async_status(Token&& token) const {
-    auto start = [](handler<pool_status> h, const pool& self) { self.ask_status(std::move(h)); };
-    return boost::asio::async_initiate<Token, void(pool_status)>(start, token, *this);
-  }
+  auto async_status(Token&& token) const;
 
   /// For the library's own rooms and its tests.
   pool_keeper& keeper() const { return *keeper_; }
 
  private:
   template <typename Token>
-  auto async(command what, std::remove_reference_t<Token>& token) const {
-    auto start = [](handler<outcome> h, const pool& self, command c) {
-      self.ask(std::move(c), std::move(h));
-    };
-    return boost::asio::async_initiate<Token, void(outcome)>(start, token, *this, std::move(what));
-  }
+  auto async(command what, std::remove_reference_t<Token>& token) const;
   pool_keeper& here() const;  ///< for the loop only
   void ask(command, handler<outcome>) const;
   void ask_signal(unsigned slot, int number, handler<boost::system::error_code>) const;
@@ -270,36 +245,17 @@ class supervisor {
 
   /// stop_all() from any thread. Cancelled, only the waiting ends.
   template <boost::asio::completion_token_for<void(boost::system::error_code)> Token>
-  auto async_stop(bool quick, Token&& token) {
-    auto start = [this, quick](handler<boost::system::error_code> h) {
-      ask_stop(quick, std::move(h));
-    };
-    return boost::asio::async_initiate<Token, void(boost::system::error_code)>(start, token);
-  }
+  auto async_stop(bool quick, Token&& token);
   /// pool() from any thread: completes when the pool is there, not when it is settled. The
   /// exception is pool()'s.
   template <boost::asio::completion_token_for<void(std::exception_ptr, ::supervisor::pool)> Token>
-  auto async_pool(std::string name, spec what, unsigned size, Token&& token) {
-    auto start = [this, size](handler<std::exception_ptr, ::supervisor::pool> h, std::string n,
-                              spec s) { ask_pool(std::move(n), std::move(s), size, std::move(h)); };
-    return boost::asio::async_initiate<Token, void(std::exception_ptr, ::supervisor::pool)>(
-        start, token, std::move(name), std::move(what));
-  }
+  auto async_pool(std::string name, spec what, unsigned size, Token&& token);
   /// listen() from any thread; the exception is its own.
   template <boost::asio::completion_token_for<void(std::exception_ptr, listener_spec)> Token>
-  auto async_listen(listener_spec wanted, Token&& token) {
-    auto start = [this](handler<std::exception_ptr, listener_spec> h, listener_spec l) {
-      ask_listen(std::move(l), std::move(h));
-    };
-    return boost::asio::async_initiate<Token, void(std::exception_ptr, listener_spec)>(
-        start, token, std::move(wanted));
-  }
+  auto async_listen(listener_spec wanted, Token&& token);
   /// How every pool stands; from any thread.
   template <boost::asio::completion_token_for<void(std::vector<pool_status>)> Token>
-  auto async_status(Token&& token) {
-    auto start = [this](handler<std::vector<pool_status>> h) { ask_status(std::move(h)); };
-    return boost::asio::async_initiate<Token, void(std::vector<pool_status>)>(start, token);
-  }
+  auto async_status(Token&& token);
 
  private:
   explicit supervisor(std::unique_ptr<foundation>);
