@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <stdexcept>
 
+#include "restart_words.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/version.hpp"
 #include "values.hpp"
@@ -26,9 +27,9 @@ using verb = control_request::verb;
 
 struct run_texts {
   std::string workers = "2", name = "prefork", graceful, boot, hang, overdue, drain, stop_signal,
-              user, group, umask, directory, ready, control, pidfile, level = "info",
+              user, group, umask, directory, ready, starts, control, pidfile, level = "info",
               format = "text", file;
-  strings listeners, environment, limits;
+  strings listeners, environment, limits, restart;
 };
 
 void add_run_options(CLI::App& run, run_texts& t) {
@@ -62,6 +63,11 @@ void add_run_options(CLI::App& run, run_texts& t) {
   add("--ready", t.ready, "WHEN",
       "when a worker counts as ready: notify (it sent READY=1), alive[:TIME] (it has lived for "
       "that), auto (whichever comes first; default)");
+  add("--restart", t.restart, "[CAUSES:]WORDS",
+      "when a worker that is gone is started again, such as transient,give-up=5/60s; with causes, "
+      "after those; repeatable: see doc/restart.md (default: for ever, backing off)");
+  add("--start-rate", t.starts, "N[/BURST]",
+      "start at most so many workers a second (default 100), and at once");
   add("--control", t.control, "PATH",
       "the control socket (default: by name, in $XDG_RUNTIME_DIR/prefork or /run/prefork)");
   add("--pidfile", t.pidfile, "PATH", "write the main pid there while running");
@@ -120,6 +126,8 @@ void read_spec(const run_texts& t, sup::spec& what) {
   if (!t.overdue.empty()) what.request_timeout = duration_of("--request-timeout", t.overdue);
   if (what.request_timeout > sup::duration{} && !what.is_function())
     complain("--request-timeout: a command does not tell of its requests; leave it out");
+  if (!t.restart.empty()) what.restart = restart_of("--restart", t.restart);
+  if (!t.starts.empty()) what.starts = start_rate_of("--start-rate", t.starts);
   auto& first = what.stop.front();
   if (!t.graceful.empty()) first.wait = duration_of("--graceful-timeout", t.graceful);
   if (!t.stop_signal.empty()) first.signal = signal_of("--stop-signal", t.stop_signal);

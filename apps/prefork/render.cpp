@@ -52,7 +52,9 @@ using row = std::vector<std::string>;
 std::string pool_state(const json::object& pool) {
   if (flag(pool, "drained")) return "drained";
   if (flag(pool, "rolling")) return "rolling";
-  return number_in(pool, "ready") < number_in(pool, "target") ? "degraded" : "ready";
+  auto fine = number_in(pool, "ready") + number_in(pool, "finished");
+  if (fine < number_in(pool, "target")) return "degraded";
+  return number_in(pool, "ready") == 0 && fine > 0 ? "finished" : "ready";
 }
 
 std::string first_of(std::string a, std::string b) { return a.empty() ? std::move(b) : a; }

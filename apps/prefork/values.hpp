@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "supervisor/spec.hpp"
 
@@ -22,8 +23,14 @@ supervisor::duration duration_of(const std::string& option, const std::string& t
 template <typename Number>
 std::optional<Number> number_of(std::string_view text, int base = 10) {
   Number value{};
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  auto* last = text.data() + text.size();
+  std::from_chars_result result;
+  if constexpr (std::is_floating_point_v<Number>)
+    result = std::from_chars(text.data(), last, value);
+  else
+    result = std::from_chars(text.data(), last, value, base);
+  auto [end, error] = result;
+  if (error != std::errc() || end != last) return std::nullopt;
   return value;
 }
 

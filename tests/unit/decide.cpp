@@ -239,9 +239,40 @@ BOOST_AUTO_TEST_CASE(causes_of_an_exit) {
   BOOST_TEST(to_string(classify(&never_ran, none)) == "killed");
 }
 
+BOOST_AUTO_TEST_CASE(slots_at_rest_keep_their_place) {
+  for (auto rest : {phase::finished, phase::given_up}) {
+    auto p = pool_of(2).slot(0, ready).slot(1, rest);
+    BOOST_TEST(next(p) == "nothing");
+    BOOST_TEST(settled(p.state));
+    // The next generation is tried in their place too.
+    BOOST_TEST(next(pool_of(1).slot(0, rest).rolling()) == "add 2 as 0 gen 2 for 1");
+  }
+  auto job_done = pool_of(1).slot(0, ready).slot(0, phase::finished, 2).replacing(1).rolling();
+  BOOST_TEST(next(job_done) == "retire 1 replaced");
+  BOOST_TEST(next(pool_of(1).slot(0, phase::finished, 2).rolling()) == "commit 2");
+  auto beaten = pool_of(1).slot(0, ready).slot(0, phase::given_up).replacing(1);
+  BOOST_TEST(next(beaten) == "nothing");
+  BOOST_TEST(!settled(beaten.state));
+}
+
+BOOST_AUTO_TEST_CASE(a_slot_that_escalates_takes_its_pool_along_once) {
+  auto p = pool_of(2).slot(0, ready).slot(1, phase::given_up);
+  auto& s = p.state.slots.back();
+  s.escalates = true;
+  s.window = {noon, noon + 20s, noon + 42s};
+  s.last_cause = exit_cause::crash;
+  s.last_exit = exit_status::exited(70);
+  auto e = next_event(p.state);
+  BOOST_REQUIRE(e.has_value());
+  BOOST_TEST((e->kind == event_kind::pool_escalated));
+  BOOST_TEST(e->text == "slot 1: 3 failures in 42 s, exit 70");
+  BOOST_TEST(e->cause == s.last_event);
+  BOOST_TEST(next(p.with(&pool_state::escalated)) == "nothing");
+}
+
 BOOST_AUTO_TEST_CASE(another_start) {
   auto again = [](const pool_of& p, unsigned failures) {
-    return starts_again(p.state, p.state.slots.back(), failures);
+    return stays_after(p.state, p.state.slots.back(), failures);
   };
   BOOST_TEST(again(pool_of(1).slot(0, ready), 5));
   BOOST_TEST(!again(pool_of(1).slot(0, ready).retiring(), 0));

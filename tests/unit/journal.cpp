@@ -190,6 +190,28 @@ BOOST_AUTO_TEST_CASE(exits_are_told_with_what_follows) {
              "off, next start in 1 s");
 }
 
+BOOST_AUTO_TEST_CASE(exits_are_told_with_the_verdict) {
+  auto e = of_worker(event_kind::worker_exited);
+  e.exit = exit_status::exited(70);
+  e.why = exit_cause::crash;
+  auto told = [&] {
+    auto text = describe(e, start);
+    return text.substr(text.find(';'));
+  };
+  e.deadline = start + 30s;
+  e.next = verdict::trial;
+  BOOST_TEST(told() == "; half-open, next trial in 30 s");
+  e.deadline = never;
+  e.next = verdict::finished;
+  BOOST_TEST(told() == "; finished");
+  e.next = verdict::given_up;
+  BOOST_TEST(told() == "; given up");
+  BOOST_TEST((severity_of(e) == severity::error));
+  e.next = verdict::escalated;
+  e.number = 6;
+  BOOST_TEST(told() == "; given up after 6 failures");
+}
+
 BOOST_AUTO_TEST_CASE(reports_are_told_with_the_last_line) {
   auto e = of_worker(event_kind::worker_reported);
   exit_report report;
@@ -252,6 +274,8 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("http stopping quickly", of_pool(event_kind::pool_stopping)).count = 1;
   add("http stopping", of_pool(event_kind::pool_stopping));
   add("http stopped, no worker is left", of_pool(event_kind::pool_stopped));
+  add("http has given up: slot 0: exit 1", of_pool(event_kind::pool_escalated)).text =
+      "slot 0: exit 1";
   add("http gen 2 rollout started", of_pool(event_kind::rollout_started)).generation = 2;
   add("http gen 2 program opened", of_pool(event_kind::program_opened)).generation = 2;
   add("http gen 2 rollout committed: every worker is of it", of_pool(event_kind::rollout_committed))

@@ -123,7 +123,14 @@ BOOST_AUTO_TEST_CASE(json_has_the_fields_of_the_kind_and_no_others) {
   BOOST_TEST(object.at("failures").as_int64() == 3);
   BOOST_TEST(object.at("next_start_in_s").as_double() == 7.0);
   BOOST_TEST(!object.contains("signal"));
+  BOOST_TEST(!object.contains("verdict"));
   BOOST_TEST(!object.contains("text"));
+  exit.next = verdict::given_up;
+  exit.number = 6;
+  k.log.write(exit);
+  object = k.object(2);
+  BOOST_TEST(object.at("verdict").as_string() == "given_up");
+  BOOST_TEST(object.at("recent_failures").as_int64() == 6);
 }
 
 BOOST_AUTO_TEST_CASE(json_of_failures_and_reports_nests) {

@@ -85,6 +85,12 @@ BOOST_AUTO_TEST_CASE(everything_can_be_said) {
                      "core=unlimited",
                      "--ready",
                      "alive:0.25",
+                     "--restart",
+                     "transient",
+                     "--restart",
+                     "exit=78:give-up",
+                     "--start-rate",
+                     "20/50",
                      "--control",
                      "/tmp/c.sock",
                      "--pidfile",
@@ -120,6 +126,9 @@ BOOST_AUTO_TEST_CASE(everything_can_be_said) {
   BOOST_TEST(run.what.limits[1].soft == RLIM_INFINITY);
   BOOST_CHECK(run.what.ready == supervisor::readiness::alive);
   BOOST_CHECK(run.what.alive_for == 250ms);
+  BOOST_CHECK(run.what.restart.type == supervisor::restart_type::transient);
+  BOOST_TEST(run.what.restart.rules.size() == 1u);
+  BOOST_TEST(run.what.starts.burst == 50u);
   BOOST_TEST(run.run.control == "/tmp/c.sock");
   BOOST_TEST(run.run.pidfile == "/tmp/p");
   BOOST_CHECK(run.run.log.level == supervisor::severity::debug);
@@ -220,6 +229,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--ready", "maybe"}, "\"maybe\""},
       {{"run", "--ready", "alive:x"}, "\"x\""},
       {{"run", "--ready", "alivex"}, "\"alivex\""},
+      {{"run", "--restart", "always"}, "--restart: \"always\""},
+      {{"run", "--start-rate", "0"}, "--start-rate: \"0\""},
       {{"run", "--name", "a/b"}, "\"a/b\""},
       {{"run", "--name", ".."}, "\"..\""},
       {{"run", "--log-level", "loud"}, "\"loud\""},

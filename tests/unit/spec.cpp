@@ -92,25 +92,31 @@ BOOST_AUTO_TEST_CASE(faults_of_output_and_limits) {
 
 BOOST_AUTO_TEST_CASE(faults_of_timing_and_restart) {
   using s = ::supervisor::spec;
-  check(s("web"), {
-                      {"boot_timeout", [](s& x) { x.boot_timeout = 0s; }},
-                      {"alive_for is negative", [](s& x) { x.alive_for = -1s; }},
-                      {"get ready",
-                       [](s& x) {
-                         x.ready = readiness::alive;
-                         x.boot_timeout = x.alive_for;
-                       }},
-                      {"hang_timeout", [](s& x) { x.hang_timeout = -1s; }},
-                      {"request_timeout", [](s& x) { x.request_timeout = -1s; }},
-                      {"no signal 0", [](s& x) { x.stop[0].signal = 0; }},
-                      {"no signal 65", [](s& x) { x.stop[0].signal = 65; }},
-                      {"wait", [](s& x) { x.stop[0].wait = -1ns; }},
-                      {"base", [](s& x) { x.restart.base = -1ns; }},
-                      {"cap", [](s& x) { x.restart.cap = 0s; }},
-                      {"jitter", [](s& x) { x.restart.jitter = 1.1; }},
-                      {"jitter", [](s& x) { x.restart.jitter = 0.0 / 0.0; }},
-                      {"healthy_after", [](s& x) { x.restart.healthy_after = -1s; }},
-                  });
+  check(s("web"),
+        {
+            {"boot_timeout", [](s& x) { x.boot_timeout = 0s; }},
+            {"alive_for is negative", [](s& x) { x.alive_for = -1s; }},
+            {"get ready",
+             [](s& x) {
+               x.ready = readiness::alive;
+               x.boot_timeout = x.alive_for;
+             }},
+            {"hang_timeout", [](s& x) { x.hang_timeout = -1s; }},
+            {"request_timeout", [](s& x) { x.request_timeout = -1s; }},
+            {"no signal 0", [](s& x) { x.stop[0].signal = 0; }},
+            {"no signal 65", [](s& x) { x.stop[0].signal = 65; }},
+            {"wait", [](s& x) { x.stop[0].wait = -1ns; }},
+            {"base", [](s& x) { x.restart.base = -1ns; }},
+            {"cap", [](s& x) { x.restart.cap = 0s; }},
+            {"jitter", [](s& x) { x.restart.jitter = 1.1; }},
+            {"jitter", [](s& x) { x.restart.jitter = 0.0 / 0.0; }},
+            {"healthy_after", [](s& x) { x.restart.healthy_after = -1s; }},
+            {"period", [](s& x) { x.restart.give_up(5, 0s); }},
+            {"half_open", [](s& x) { x.restart.half_open(5, 1s, 0s); }},
+            {"cap", [](s& x) { x.restart.on(causes::any(), restart_policy().linear(2s, 1s)); }},
+            {"per_second", [](s& x) { x.starts.per_second = 0; }},
+            {"per_second", [](s& x) { x.starts.per_second = 0.0 / 0.0; }},
+        });
 }
 
 BOOST_AUTO_TEST_CASE(what_is_unusual_is_no_fault) {

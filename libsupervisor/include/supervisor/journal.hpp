@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "supervisor/exit_report.hpp"
+#include "supervisor/restart.hpp"
 #include "supervisor/time.hpp"
 
 namespace supervisor {
@@ -38,9 +39,10 @@ enum class event_kind : std::uint8_t {
   pool_opened,           ///< [count: target, generation, text: what its workers are]
   pool_resized,          ///< [count: new target]
   pool_drained,          ///< all workers are to leave, the pool stays (WINCH)
-  pool_resumed,          ///< the end of that
+  pool_resumed,          ///< the end of that; slots at rest start again
   pool_stopping,         ///< [count: 1 = quick]
   pool_stopped,          ///< nothing of it is left
+  pool_escalated,        ///< one of its slots has given up, for all [text: which, and why]
   rollout_started,       ///< [generation: the new one]
   program_opened,        ///< the new generation's program is there (its mold is up) [generation]
   rollout_committed,     ///< [generation]
@@ -48,16 +50,18 @@ enum class event_kind : std::uint8_t {
   slot_added,            ///< [generation; number = the slot this one replaces, by id, or 0]
   slot_retiring,         ///< to leave for good [exit_cause]
   slot_removed,
-  worker_launched,  ///< the host was asked for a child [child]
+  worker_launched,  ///< the host was asked for a child [child, deadline: when the start budget is
+                    ///< full]
   worker_started,   ///< it exists [pid]
   worker_ready,
   worker_status,     ///< STATUS= of sd_notify [text]
   worker_stopping,   ///< its stop ladder begins [exit_cause, number: signal, deadline; text: the
                      ///< request in which it hangs]
   worker_escalated,  ///< the ladder's next step [count: step, number: signal, deadline]
-  worker_exited,     ///< [exit: status, exit_cause, count: failures in a row, deadline: next start
-                     ///< or never, launch: set when it never ran; text: the request it died in,
-                     ///< or what the exception said that ended it]
+  worker_exited,     ///< [exit: status, exit_cause, count: failures in a row, number: failures to
+                     ///< remember, next, deadline: next start or never, launch: set when it never
+                     ///< ran; text: the request it died in, or what the exception said that ended
+                     ///< it]
   worker_reported,   ///< it is reaped [report]
   mold_started,      ///< [pid, generation]
   mold_exited,       ///< [exit, exit_cause: stopped = by us, hang; generation, text]
@@ -97,6 +101,7 @@ struct event {
   time_point deadline = never;                ///< of what comes next
   exit_cause why = exit_cause::none;          ///< of an end
   exit_status exit;                           ///< of an end
+  verdict next = verdict::again;              ///< what becomes of its slot
   std::optional<launch_error> launch;         ///< when it never ran
   std::shared_ptr<const exit_report> report;  ///< of worker_reported
   std::string text;                           ///< see event_kind

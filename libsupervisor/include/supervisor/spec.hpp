@@ -92,6 +92,7 @@ struct spec {
   duration hang_timeout{};          ///< zero: never asked; else see doc/workers.md
   duration request_timeout{};       ///< a worker::request may last so long; zero: for ever
   restart_policy restart;           ///< when the next one is started
+  start_rate starts;                ///< how many starts the pool makes, whatever the reasons
 
   /// A worker function, not a command.
   bool is_function() const noexcept { return !function.empty(); }

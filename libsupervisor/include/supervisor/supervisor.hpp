@@ -38,9 +38,10 @@ struct library_options;  // supervisor/library.hpp
 
 /// One row of a status: a slot, or during a rollout both of a slot's workers.
 struct slot_status {
-  unsigned slot = 0;               ///< its number, from 0
-  pid_t pid = 0;                   ///< 0 where none lives
-  std::string state;               ///< "starting", "ready", "backing off", "stopping", "waiting"
+  unsigned slot = 0;  ///< its number, from 0
+  pid_t pid = 0;      ///< 0 where none lives
+  /// "starting", "ready", "backing off", "stopping", "waiting", "finished", "given up"
+  std::string state;
   std::string detail;              ///< "next start in 7 s, exit 70"; the worker's own STATUS=
   std::uint64_t generation = 0;    ///< of its worker
   std::uint64_t restarts = 0;      ///< starts after the first
@@ -55,6 +56,7 @@ struct pool_status {
   std::string name;                ///< of the pool
   unsigned target = 0;             ///< workers wanted
   unsigned ready = 0;              ///< workers that serve
+  unsigned finished = 0;           ///< workers that have done what they were for
   std::uint64_t generation = 0;    ///< what new workers are of
   bool rolling = false;            ///< a rollout is under way
   bool drained = false;            ///< all workers were told to leave: see pool::drain()
@@ -70,8 +72,8 @@ struct outcome {
 
 /// A handle to a pool; copies mean the same pool. Every command is recorded at its call, before
 /// the first suspension, so calls that come together all count; each returns when the pool has
-/// settled: every wanted worker is ready or backing off, and none is leaving. Cancelling a command
-/// stops the waiting, not the change.
+/// settled: every wanted worker is ready, backing off or at rest, and none is leaving. Cancelling a
+/// command stops the waiting, not the change.
 ///
 /// What returns an awaitable, and what tells how the pool stands, is for coroutines on the
 /// supervisor's own executor (asserted). Every async_ method may be called by any thread, with any
@@ -103,7 +105,8 @@ class pool {
   boost::asio::awaitable<outcome> roll();
   /// To another spec, in the same way.
   boost::asio::awaitable<outcome> roll(spec next);
-  /// Replaces one slot's worker: the fresh one is ready before the old one leaves.
+  /// Replaces one slot's worker: the fresh one is ready before the old one leaves. Starts one anew
+  /// where the slot has finished or given up.
   boost::asio::awaitable<outcome> restart(unsigned slot);
   /// Sends a signal to one slot's worker, or to all.
   boost::system::error_code signal(unsigned slot, int number);
@@ -111,7 +114,7 @@ class pool {
   void signal_all(int number);
   /// All workers leave; the pool and the listeners stay. resume(), resize() and roll() end it.
   boost::asio::awaitable<outcome> drain();
-  /// Ends drain().
+  /// Ends drain(). Slots that have finished or given up start again.
   boost::asio::awaitable<outcome> resume();
   /// All workers leave by the stop ladder, for good; `quick`: each step of the ladder waits a
   /// second at most. A quick stop hastens a running one. A stopped pool gives its name back.

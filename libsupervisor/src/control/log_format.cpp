@@ -136,10 +136,13 @@ void add_details(object& o, std::string& out, const event& e) {
   if (e.number > 0) {
     if (e.kind == event_kind::slot_added)
       o.number("replaces_id", e.number);
+    else if (e.kind == event_kind::worker_exited)
+      o.number("recent_failures", e.number);
     else
       o.string("signal", signal_name(static_cast<int>(e.number)));
   }
-  if (e.deadline != never)
+  if (e.next != verdict::again) o.string("verdict", to_string(e.next));
+  if (e.deadline != never && e.kind != event_kind::worker_launched)
     o.seconds(deadline_name(e.kind), std::max(duration{}, e.deadline - e.at));
   if (e.why != exit_cause::none) o.string("why", to_string(e.why));
   if (e.launch)

@@ -61,6 +61,7 @@ json::object to_json(const pool_status& pool) {
   row["name"] = pool.name;
   row["target"] = pool.target;
   row["ready"] = pool.ready;
+  row["finished"] = pool.finished;
   row["generation"] = pool.generation;
   row["rolling"] = pool.rolling;
   row["drained"] = pool.drained;
@@ -83,7 +84,7 @@ json::object to_json(const master_status& master, const std::vector<pool_status>
 
 bool all_ready(const std::vector<pool_status>& pools) noexcept {
   return std::all_of(pools.begin(), pools.end(), [](const pool_status& pool) {
-    return pool.drained || pool.ready >= pool.target;
+    return pool.drained || pool.ready + pool.finished >= pool.target;
   });
 }
 

@@ -57,9 +57,13 @@ std::string next_step(const event& e, time_point now) {
 }
 
 std::string next_start(const event& e, time_point now) {
+  if (e.next == verdict::finished) return "; finished";
+  if (e.next == verdict::given_up || e.next == verdict::escalated)
+    return e.number > 1 ? fmt::format("; given up after {} failures", e.number) : "; given up";
   if (e.deadline == never) return {};
   if (e.deadline <= now) return "; next start at once";
-  return fmt::format("; backing off, next start in {}", describe(e.deadline - now));
+  auto what = e.next == verdict::trial ? "half-open, next trial in" : "backing off, next start in";
+  return fmt::format("; {} {}", what, describe(e.deadline - now));
 }
 
 std::string exited(const event& e, time_point now) {
@@ -135,6 +139,8 @@ std::string of_pool(const event& e) {
       return e.count ? "stopping quickly" : "stopping";
     case event_kind::pool_stopped:
       return "stopped, no worker is left";
+    case event_kind::pool_escalated:
+      return "has given up: " + e.text;
     case event_kind::rollout_started:
       return "rollout started";
     case event_kind::program_opened:

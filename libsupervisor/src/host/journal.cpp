@@ -20,6 +20,7 @@ severity severity_of_exit(exit_cause why) {
     case exit_cause::hang:
     case exit_cause::request_timeout:
     case exit_cause::out_of_memory:
+    case exit_cause::dependency:
     case exit_cause::killed:
     case exit_cause::lost:
       return severity::warning;
@@ -73,6 +74,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "pool.stopping";
     case event_kind::pool_stopped:
       return "pool.stopped";
+    case event_kind::pool_escalated:
+      return "pool.escalated";
     case event_kind::rollout_started:
       return "rollout.started";
     case event_kind::program_opened:
@@ -138,9 +141,11 @@ severity severity_of(const event& e) noexcept {
     case event_kind::supervisor_abandoned:
       return severity::warning;
     case event_kind::handler_failed:
+    case event_kind::pool_escalated:
     case event_kind::rollout_failed:
       return severity::error;
     case event_kind::worker_exited:
+      if (e.next == verdict::given_up || e.next == verdict::escalated) return severity::error;
       return severity_of_exit(e.why);
     case event_kind::mold_exited:
       return e.why == exit_cause::stopped || e.exit.success() ? severity::info : severity::warning;

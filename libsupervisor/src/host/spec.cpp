@@ -112,11 +112,22 @@ fault find_in_timing(const spec& s) {
   return {};
 }
 
+fault find_in_starts(const start_rate& r) {
+  if (r.per_second >= 0.001) return {};
+  return "starts: per_second is below 0.001: the next start would never come";
+}
+
 fault find_in_restart(const restart_policy& p) {
   if (p.base < duration{}) return "restart: base is negative";
   if (p.cap < p.base) return "restart: cap is less than base";
   if (!(p.jitter >= 0 && p.jitter <= 1)) return "restart: jitter is not between 0 and 1";
   if (p.healthy_after < duration{}) return "restart: healthy_after is negative";
+  if (p.intensity && p.period <= duration{})
+    return "restart: the intensity's period is not positive";
+  if (p.intensity && p.then == restart_end::half_open && p.trial_every <= duration{})
+    return "restart: half_open without a time between two trials";
+  for (auto& rule : p.rules)
+    if (auto first = find_in_restart(rule.answer)) return first;
   return {};
 }
 
@@ -146,6 +157,7 @@ std::optional<std::string> find_fault(const spec& s) {
   if (!first) first = find_in_listeners(s);
   if (!first) first = find_in_timing(s);
   if (!first) first = find_in_restart(s.restart);
+  if (!first) first = find_in_starts(s.starts);
   return first;
 }
 

@@ -13,6 +13,8 @@ const std::vector<stop_step> hang_ladder{{SIGABRT, std::chrono::seconds(5)}};
 
 bool stays(const slot_state& s) { return s.retiring == exit_cause::none && !s.replaces; }
 bool on_trial(const slot_state& s) { return s.retiring == exit_cause::none && s.replaces; }
+/// It serves, or has done what it was for.
+bool has_arrived(const slot_state& s) { return s.now == phase::ready || s.now == phase::finished; }
 
 event about(event_kind kind, const pool_state& p, const slot_state& s, std::uint64_t cause) {
   event e{kind};
@@ -70,7 +72,7 @@ std::optional<event> retire_one(const pool_state& p) {
 
 std::optional<event> promote_one(const pool_state& p) {
   for (auto& s : p.slots) {
-    if (!on_trial(s) || s.now != phase::ready) continue;
+    if (!on_trial(s) || !has_arrived(s)) continue;
     auto& old = *p.find(s.replaces);  // else the trial were moot
     auto why = old.generation == s.generation ? exit_cause::recycled : exit_cause::replaced;
     return retire(p, old, why, s.last_event);
@@ -107,10 +109,19 @@ std::optional<event> commit_rollout(const pool_state& p) {
   if (!p.rolling || !p.opened || p.drained || p.stopping) return {};
   auto done = [&](const slot_state& s) {
     return s.retiring != exit_cause::none ||
-           (!s.replaces && s.generation == p.generation && s.now == phase::ready);
+           (!s.replaces && s.generation == p.generation && has_arrived(s));
   };
   if (!std::ranges::all_of(p.slots, done)) return {};
   return of_pool(event_kind::rollout_committed, p, p.last_command);
+}
+
+std::optional<event> escalate(const pool_state& p) {
+  if (p.escalated) return {};
+  auto surrendered = std::ranges::find_if(p.slots, &slot_state::escalates);
+  if (surrendered == p.slots.end()) return {};
+  auto e = of_pool(event_kind::pool_escalated, p, surrendered->last_event);
+  e.text = "slot " + std::to_string(surrendered->number) + ": " + describe_surrender(*surrendered);
+  return e;
 }
 
 std::optional<event> finish(const pool_state& p) {
@@ -122,8 +133,8 @@ std::optional<event> finish(const pool_state& p) {
 
 std::optional<event> next_event(const pool_state& p) {
   if (p.stopped) return {};
-  for (auto decide :
-       {give_rollout_up, retire_one, promote_one, add_one, replace_one, commit_rollout, finish})
+  for (auto decide : {give_rollout_up, retire_one, promote_one, add_one, replace_one,
+                      commit_rollout, escalate, finish})
     if (auto e = decide(p)) return e;
   return {};
 }
@@ -148,7 +159,7 @@ bool settled(const pool_state& p) {
   if (p.drained) return p.slots.empty();
   auto rests = [&](const slot_state& s) {
     return stays(s) && s.generation == p.generation &&
-           (s.now == phase::ready || s.now == phase::backing_off);
+           (s.now == phase::ready || s.now == phase::backing_off || s.rests());
   };
   return !p.rolling && p.slots.size() == p.wanted() && std::ranges::all_of(p.slots, rests);
 }
@@ -198,7 +209,19 @@ exit_cause classify(const child_view* seen, exit_cause stopped_for) noexcept {
   return exit_cause::killed;
 }
 
-bool starts_again(const pool_state& p, const slot_state& s, unsigned failures) noexcept {
+restart_facts facts_of(const slot_state& s, time_point now) {
+  restart_facts facts;
+  facts.was_ready = s.was_ready();
+  if (facts.was_ready) facts.ready_for = now - s.ready_at;
+  facts.now = now;
+  facts.failures = s.failures;
+  facts.last_delay = s.last_delay;
+  facts.window = s.window;
+  facts.half_open = s.half_open;
+  return facts;
+}
+
+bool stays_after(const pool_state& p, const slot_state& s, unsigned failures) noexcept {
   if (s.retiring != exit_cause::none) return false;
   if (!s.replaces || failures == 0) return true;
   auto* old = p.find(s.replaces);

@@ -15,13 +15,14 @@ namespace supervisor {
 // The pool.
 
 /// What the pool does next, as the event that records it; nothing while it has to wait.
-///   slot_added, slot_retiring, rollout_committed, rollout_failed, pool_stopped
+///   slot_added, slot_retiring, rollout_committed, rollout_failed, pool_escalated, pool_stopped
 /// One step at a time, so that each sees the state after the one before.
 std::optional<event> next_event(const pool_state&);
 /// What is wrong with a target, for people.
 std::optional<std::string> find_fault(unsigned target);
 
-/// Every wanted worker is ready or backing off, none is leaving, nothing is being rolled out.
+/// Every wanted worker is ready, backing off or at rest, none is leaving, nothing is being rolled
+/// out.
 bool settled(const pool_state&);
 unsigned count_ready(const pool_state&);
 /// The generations that somebody is of, or may be started from: their programs stay open.
@@ -46,9 +47,11 @@ stop_order ladder_step(const spec&, exit_cause why, unsigned step, bool quick, t
 /// `stopped_for`: why we stopped it, if we did.
 exit_cause classify(const child_view* seen, exit_cause stopped_for) noexcept;
 
-/// Whether a slot whose worker has just exited gets another one. One that leaves does not; one on
-/// trial that failed does only where there is no way back: when a rollout is being undone.
-bool starts_again(const pool_state&, const slot_state&, unsigned failures) noexcept;
+/// What the decision on a restart looks at, from the slot.
+restart_facts facts_of(const slot_state&, time_point now);
+/// Whether a slot whose worker has just exited stays. One that leaves does not; one on trial that
+/// failed does only where there is no way back: when a rollout is being undone.
+bool stays_after(const pool_state&, const slot_state&, unsigned failures) noexcept;
 
 // What people see.
 

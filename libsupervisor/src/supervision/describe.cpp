@@ -24,6 +24,10 @@ std::string name_of(phase now) {
       return "starting";
     case phase::ready:
       return "ready";
+    case phase::finished:
+      return "finished";
+    case phase::given_up:
+      return "given up";
     case phase::stopping:
     case phase::gone:
       return "stopping";
@@ -35,8 +39,13 @@ std::string detail_of(const slot_state& s, time_point now) {
   switch (s.now) {
     case phase::backing_off: {
       auto how = s.last_failure.empty() ? s.last_exit.str() : s.last_failure;
-      return "next start in " + seconds_until(s.deadline, now) + ", " + how;
+      auto what = s.half_open ? "next trial in " : "next start in ";
+      return what + seconds_until(s.deadline, now) + ", " + how;
     }
+    case phase::finished:
+      return describe_exit(s);
+    case phase::given_up:
+      return describe_surrender(s);
     case phase::stopping: {
       auto why = std::string(to_string(s.stopped_for));
       if (s.deadline == never) return why + ", killed";
@@ -68,6 +77,8 @@ pool_status describe_pool(const pool_state& p, time_point now, const sampler& sa
   status.name = p.name;
   status.target = p.target;
   status.ready = count_ready(p);
+  status.finished =
+      static_cast<unsigned>(std::ranges::count(p.slots, phase::finished, &slot_state::now));
   status.generation = p.generation;
   status.rolling = p.rolling;
   status.drained = p.drained;

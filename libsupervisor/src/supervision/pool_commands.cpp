@@ -1,4 +1,5 @@
 // What a pool's handle asks for: recorded at the call, told when settled.
+#include <algorithm>
 #include <boost/system/errc.hpp>
 
 #include "supervision/decide.hpp"
@@ -22,12 +23,14 @@ outcome failure(errc why, std::string reason) {
 outcome closed() { return failure(errc::pool_closed, "the pool is stopping"); }
 
 /// How a settled pool stands.
-outcome verdict(const pool_state& p) {
+outcome standing(const pool_state& p) {
   if (p.stopped || p.drained) return {};
-  for (auto& s : p.slots)
-    if (s.now != phase::ready)
-      return failure(errc::degraded,
-                     "slot " + std::to_string(s.number) + " is backing off: " + describe_exit(s));
+  for (auto& s : p.slots) {
+    if (s.now == phase::ready || s.now == phase::finished) continue;
+    auto how = s.now == phase::given_up ? " has given up: " + describe_surrender(s)
+                                        : " is backing off: " + describe_exit(s);
+    return failure(errc::degraded, "slot " + std::to_string(s.number) + how);
+  }
   return {};
 }
 
@@ -85,7 +88,8 @@ pool_keeper::settlement pool_keeper::drain() {
 
 pool_keeper::settlement pool_keeper::resume() {
   if (state_.stopping) return answer(closed());
-  if (state_.drained) transition(about_pool(event_kind::pool_resumed));
+  if (state_.drained || std::ranges::any_of(state_.slots, &slot_state::rests))
+    transition(about_pool(event_kind::pool_resumed));
   return when_settled(shared_from_this());
 }
 
@@ -120,7 +124,7 @@ pool_keeper::settlement pool_keeper::when_settled(self_ptr self, bool until_stop
     if (self->dismissed_ || (p.stopping && !until_stopped)) co_return closed();
     co_await self->changed_->wait();
   }
-  co_return verdict(p);
+  co_return standing(p);
 }
 
 pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t generation) {
@@ -134,7 +138,7 @@ pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t ge
       co_return failure(errc::superseded, "the pool was drained; resumed, it rolls on");
     if (::supervisor::settled(p)) {
       if (failed) co_return failure(errc::rolled_back, p.failure);
-      co_return verdict(p);
+      co_return standing(p);
     }
     co_await self->changed_->wait();
   }
@@ -150,8 +154,9 @@ pool_keeper::settlement pool_keeper::when_restarted(self_ptr self, std::uint64_t
     auto* s = p.find(fresh);
     if (!s || s->retiring != exit_cause::none)
       co_return failure(errc::superseded, "the pool was changed meanwhile");
-    bool took_over = !s->replaces && s->now == phase::ready;
-    if (took_over && ::supervisor::settled(p)) co_return verdict(p);
+    bool arrived = s->now == phase::ready || s->now == phase::finished;
+    bool took_over = !s->replaces && arrived;
+    if (took_over && ::supervisor::settled(p)) co_return standing(p);
     co_await self->changed_->wait();
   }
 }

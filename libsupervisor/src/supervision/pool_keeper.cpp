@@ -115,6 +115,7 @@ void pool_keeper::take_in(const event& e) {
       if (auto s = slots_.find(e.slot_id); s != slots_.end()) s->second->wake();
       break;
     case event_kind::pool_stopping:
+    case event_kind::pool_resumed:
       wake_slots();
       break;
     case event_kind::worker_exited:
@@ -230,12 +231,11 @@ void pool_keeper::reopen_program(std::uint64_t generation) {
   open_program(generation);
 }
 
-time_point pool_keeper::next_start(const slot_state& me, time_point now) const {
-  auto budget = state_.budget;
+time_point pool_keeper::turn_of(const slot_state& me, time_point now) const {
   // Each in its turn, at a time of its own: they need not all wake for every token.
-  for (auto it = state_.slots.begin(); &*it != &me; ++it)
-    if (it->now == phase::waiting) budget.tokens -= 1;
-  return take_start(budget, state_.target, now);
+  unsigned ahead = 0;
+  for (auto it = state_.slots.begin(); &*it != &me; ++it) ahead += it->now == phase::waiting;
+  return next_start(state_.budget, what(me.generation).starts, state_.target, ahead, now);
 }
 
 event pool_keeper::about_pool(event_kind kind) const {

@@ -66,7 +66,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   /// Once more, after it could not be opened.
   void reopen_program(std::uint64_t generation);
   /// When the pool's budget allows this slot's start.
-  time_point next_start(const slot_state&, time_point now) const;
+  time_point turn_of(const slot_state&, time_point now) const;
 
  private:
   struct program_entry {

@@ -19,6 +19,7 @@ slot::slot(pool_keeper& pool, const slot_state& me)
 asio::awaitable<void> slot::run() {
   find_child();
   while (me_.now != phase::gone) {
+    co_await rest();
     co_await wait_for_turn();
     co_await wait_for_pid();
     co_await wait_for_ready();
@@ -28,6 +29,10 @@ asio::awaitable<void> slot::run() {
 }
 
 // Each of these passes at once when the slot stands elsewhere.
+
+asio::awaitable<void> slot::rest() {
+  while (me_.rests()) co_await wakeup_.wait();
+}
 
 asio::awaitable<void> slot::wait_for_turn() {
   // The first time, a program that cannot be opened is news; later, it is asked to try again.
@@ -46,7 +51,7 @@ asio::awaitable<void> slot::wait_for_turn() {
       co_return;
     } else if (!program.open) {
       co_await wakeup_.wait();
-    } else if (auto turn = pool_.next_start(me_, now); turn > now) {
+    } else if (auto turn = pool_.turn_of(me_, now); turn > now) {
       co_await wakeup_.wait(turn);
     } else {
       launch();
@@ -127,6 +132,7 @@ void slot::launch() {
   child_ = pool_.outside().launch(request, waker());
   auto e = about_me(event_kind::worker_launched);
   e.child = child_;
+  e.deadline = take_start(pool_.state().budget, what().starts, pool_.outside().now()).repaid;
   pool_.transition(std::move(e));
 }
 
@@ -160,14 +166,13 @@ bool slot::buried() {
 void slot::record_exit(const child_view* view) {
   auto& outside = pool_.outside();
   auto now = outside.now();
-  restart_facts facts;
+  auto facts = facts_of(me_, now);
   facts.cause = classify(view, me_.stopped_for);
+  if (view && view->exited) facts.how = *view->exited;
+  facts.never_ran = view && view->failed;
   // Told to leave before it was made: that is no failure of its program's.
   if (retires() && view && view->failed && view->failed->error == ECANCELED)
     facts.cause = me_.retiring;
-  facts.was_ready = me_.was_ready();
-  if (facts.was_ready) facts.ready_for = now - me_.ready_at;
-  facts.failures = me_.failures;
   facts.random = outside.random();
   auto decision = decide_restart(what().restart, facts);
 
@@ -176,10 +181,18 @@ void slot::record_exit(const child_view* view) {
   if (me_.stopped_for == exit_cause::none) e.cause = 0;
   e.why = facts.cause;
   e.count = decision.failures;
-  if (view && view->exited) e.exit = *view->exited;
+  e.number = decision.window;
+  e.exit = facts.how;
   if (view) e.launch = view->failed;
   e.text = last_words(facts.cause);
-  if (starts_again(pool_.state(), me_, decision.failures)) e.deadline = later(now, decision.delay);
+  if (stays_after(pool_.state(), me_, decision.failures)) {
+    e.next = decision.next;
+    // One on trial has a place to fill, and nobody else to fill it.
+    bool over = e.next == verdict::given_up || e.next == verdict::escalated;
+    if (over && me_.replaces) e.next = verdict::again;
+    bool starts = e.next == verdict::again || e.next == verdict::trial;
+    if (starts) e.deadline = later(now, decision.delay);
+  }
 
   auto over = std::exchange(child_, 0);
   pool_.transition(std::move(e));

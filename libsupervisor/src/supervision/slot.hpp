@@ -28,6 +28,7 @@ class slot : public std::enable_shared_from_this<slot> {
   event about_me(event_kind) const;
 
  private:
+  boost::asio::awaitable<void> rest();
   boost::asio::awaitable<void> wait_for_turn();
   boost::asio::awaitable<void> wait_for_pid();
   boost::asio::awaitable<void> wait_for_ready();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "host/span.hpp"
+
 namespace supervisor {
 
 namespace {
@@ -30,7 +32,10 @@ void add_slot(pool_state& p, const event& e) {
 
 void retire(pool_state& p, slot_state& s, exit_cause why) {
   s.retiring = why;
-  if (s.now == phase::waiting || s.now == phase::backing_off) s.now = phase::gone;
+  bool idle = s.now == phase::waiting || s.now == phase::backing_off || s.rests();
+  if (idle) s.now = phase::gone;
+  if (std::exchange(s.escalates, false))
+    p.escalated = std::ranges::any_of(p.slots, &slot_state::escalates);
   // The one that takes its place is on trial no more.
   if (why == exit_cause::replaced || why == exit_cause::recycled)
     for (auto& other : p.slots)
@@ -38,7 +43,7 @@ void retire(pool_state& p, slot_state& s, exit_cause why) {
 }
 
 void launched(pool_state& p, slot_state& s, const event& e) {
-  take_start(p.budget, p.target, e.at);
+  p.budget.repaid = e.deadline;
   s.now = phase::launching;
   s.deadline = never;
   s.child = e.child;
@@ -51,8 +56,35 @@ void stop_step_taken(slot_state& s, const event& e) {
   s.step = static_cast<unsigned>(e.count);
 }
 
-void exited(pool_state& p, slot_state& s, const event& e) {
+phase phase_after(const event& exit) {
+  switch (exit.next) {
+    case verdict::finished:
+      return phase::finished;
+    case verdict::given_up:
+    case verdict::escalated:
+      return phase::given_up;
+    case verdict::again:
+    case verdict::trial:
+      break;
+  }
+  if (exit.deadline == never) return phase::gone;
+  return exit.deadline > exit.at ? phase::backing_off : phase::waiting;
+}
+
+void remember_failures(slot_state& s, const event& e) {
   s.failures = static_cast<unsigned>(e.count);
+  s.last_delay = e.deadline == never ? duration{} : e.deadline - e.at;
+  s.half_open = e.next == verdict::trial;
+  s.escalates = e.next == verdict::escalated;
+  if (e.number == 0) return;
+  s.window.push_back(e.at);
+  auto kept = std::min(s.window.size(), static_cast<std::size_t>(e.number));
+  s.window.erase(s.window.begin(), s.window.end() - static_cast<std::ptrdiff_t>(kept));
+  if (s.half_open) s.window.clear();  // a trial that ends well begins a new one
+}
+
+void exited(pool_state& p, slot_state& s, const event& e) {
+  remember_failures(s, e);
   s.last_cause = e.why;
   s.last_exit = e.exit;
   s.last_failure = e.launch ? e.launch->str() : "";
@@ -68,10 +100,7 @@ void exited(pool_state& p, slot_state& s, const event& e) {
   s.stopped_for = exit_cause::none;
   s.step = 0;
   s.deadline = e.deadline;
-  if (e.deadline == never)
-    s.now = phase::gone;
-  else
-    s.now = e.deadline > e.at ? phase::backing_off : phase::waiting;
+  s.now = phase_after(e);
 }
 
 void apply_to_slot(pool_state& p, slot_state& s, const event& e) {
@@ -123,11 +152,16 @@ bool is_of_a_slot(event_kind kind) {
   }
 }
 
-void resize(pool_state& p, unsigned target) {
-  // Workers that are asked for are no storm of restarts: the budget grows with the pool.
-  if (target > p.target) p.budget.tokens += 2.0 * (target - p.target);
-  p.target = target;
-  p.drained = false;
+void resume(pool_state& p) {
+  p.drained = p.escalated = false;
+  for (auto& s : p.slots) {
+    if (!s.rests()) continue;
+    s.now = phase::waiting;
+    s.failures = 0;
+    s.last_delay = {};
+    s.window.clear();
+    s.half_open = s.escalates = false;
+  }
 }
 
 void stop_pool(pool_state& p, const event& e) {
@@ -147,13 +181,18 @@ bool apply_to_pool(pool_state& p, const event& e) {
       p.generation = p.committed = p.last_generation = e.generation;
       return true;
     case event_kind::pool_resized:
-      resize(p, static_cast<unsigned>(e.count));
+      p.target = static_cast<unsigned>(e.count);
+      p.drained = false;
       return true;
     case event_kind::pool_drained:
       p.drained = true;
+      p.escalated = false;
       return true;
     case event_kind::pool_resumed:
-      p.drained = false;
+      resume(p);
+      return true;
+    case event_kind::pool_escalated:
+      p.escalated = true;
       return true;
     case event_kind::pool_stopping:
       stop_pool(p, e);
@@ -164,7 +203,7 @@ bool apply_to_pool(pool_state& p, const event& e) {
     case event_kind::rollout_started:
       p.generation = p.last_generation = e.generation;
       p.rolling = true;
-      p.opened = p.drained = false;
+      p.opened = p.drained = p.escalated = false;
       p.last_trouble = {};
       return true;
     case event_kind::program_opened:
@@ -206,6 +245,13 @@ void apply(pool_state& p, const event& e) {
   } else if (apply_to_pool(p, e)) {
     p.last_command = e.id;
   }
+}
+
+std::string describe_surrender(const slot_state& s) {
+  auto how = s.last_failure.empty() ? s.last_exit.str() : s.last_failure;
+  if (s.window.size() < 2) return how;
+  return std::to_string(s.window.size()) + " failures in " +
+         describe(s.window.back() - s.window.front()) + ", " + how;
 }
 
 std::string describe_exit(const slot_state& s) {

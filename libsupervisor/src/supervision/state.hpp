@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <list>
 #include <string>
+#include <vector>
 
 #include "supervisor/exit_report.hpp"
 #include "supervisor/journal.hpp"
@@ -26,6 +27,8 @@ enum class phase : std::uint8_t {
   starting,     ///< it exists; to be ready by `deadline`
   ready,
   stopping,  ///< its stop ladder runs; the next step is due at `deadline`
+  finished,  ///< at rest: it has done what it was for
+  given_up,  ///< at rest: it failed too often
   gone,      ///< it will not start again
 };
 
@@ -48,7 +51,11 @@ struct slot_state {
   exit_cause stopped_for = exit_cause::none;
   unsigned step = 0;  ///< of the stop ladder
 
-  unsigned failures = 0;  ///< in a row
+  unsigned failures = 0;           ///< in a row
+  duration last_delay{};           ///< before its last start, or the next
+  std::vector<time_point> window;  ///< of the failures that its policy may still count
+  bool half_open = false;          ///< its starts are trials
+  bool escalates = false;          ///< given up, it takes its pool along
   std::uint64_t restarts = 0;
   exit_cause last_cause = exit_cause::none;  ///< none: it never exited
   exit_status last_exit;
@@ -57,6 +64,8 @@ struct slot_state {
 
   std::uint64_t last_event = 0;  ///< the cause of what follows
   bool was_ready() const noexcept { return ready_at != time_point{}; }
+  /// It keeps its place, and is started again when somebody asks.
+  bool rests() const noexcept { return now == phase::finished || now == phase::given_up; }
   friend bool operator==(const slot_state&, const slot_state&) = default;
 };
 
@@ -77,6 +86,7 @@ struct pool_state {
   bool stopping = false;  ///< no worker is wanted any more
   bool quick = false;     ///< stop ladders are cut short
   bool stopped = false;
+  bool escalated = false;  ///< a slot has given up for all
 
   std::uint64_t generation = 0;  ///< the one wanted
   std::uint64_t committed = 0;   ///< the last one that the whole pool ran
@@ -108,6 +118,8 @@ inline constexpr duration quick_step = std::chrono::seconds(1);
 /// Takes in one event of this pool, as recorded.
 void apply(pool_state&, const event&);
 
+/// "6 failures in 60 s, exit 70": of a slot that has given up.
+std::string describe_surrender(const slot_state&);
 /// "exit 70 (crash)", "exec /usr/bin/nope: No such file or directory (launch failure)".
 std::string describe_exit(const slot_state&);
 
