@@ -7,7 +7,7 @@ set(to_pkgconfig ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 set(made ${PROJECT_BINARY_DIR}/install)
 
 # --- the library
-install(TARGETS supervisor EXPORT libsupervisor ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
+install(TARGETS supervisor supervisor_simulation EXPORT libsupervisor ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
         INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY libsupervisor/include/supervisor DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev
         FILES_MATCHING PATTERN *.hpp)
@@ -62,7 +62,8 @@ list(JOIN pkgconfig_includes "" pkgconfig_includes)
 file(RELATIVE_PATH pkgconfig_to_prefix /prefix/${to_pkgconfig} /prefix)
 string(REGEX REPLACE "/$" "" pkgconfig_to_prefix "${pkgconfig_to_prefix}")
 configure_file(cmake/libsupervisor.pc.in ${made}/libsupervisor.pc @ONLY)
-install(FILES ${made}/libsupervisor.pc DESTINATION ${to_pkgconfig} COMPONENT dev)
+configure_file(cmake/libsupervisor-simulation.pc.in ${made}/libsupervisor-simulation.pc @ONLY)
+install(FILES ${made}/libsupervisor.pc ${made}/libsupervisor-simulation.pc DESTINATION ${to_pkgconfig} COMPONENT dev)
 
 # --- the application
 if(TARGET prefork)

@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     'supervision': {'host'},
     'control': {'supervision', 'host'},
     'process': {'kernel', 'host'},
-    'simulation': {'host'},
+    'simulation': {'supervision', 'host'},
     'worker': {'kernel'},
 }
 # What a mold hands to the worker that it forks: data, and the only thing these rooms share.

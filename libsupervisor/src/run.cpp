@@ -17,7 +17,6 @@
 #include <stdexcept>
 
 #include "control/server.hpp"
-#include "host/interruptible.hpp"
 #include "kernel/control_socket.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/find_program.hpp"
@@ -27,6 +26,7 @@
 #include "process/kernel_host.hpp"
 #include "process/mold.hpp"
 #include "start_failure.hpp"
+#include "supervision/live.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/prefork.hpp"
 #include "supervisor/version.hpp"
@@ -93,9 +93,8 @@ class master {
   void take_pidfile();
   void make_host(bool functions);
   void serve_control();
-  asio::awaitable<void> live(const policy& decide);
-  asio::awaitable<void> take_decision(const policy& decide);
-  int tell(const std::exception_ptr& failure);
+  asio::awaitable<void> run_policy(policy decide);
+  int tell(std::string_view what, const std::exception_ptr& failure);
 
   const run_options options_;
   const std::vector<std::string> arguments_;
@@ -190,56 +189,20 @@ void master::serve_control() {
   server_.emplace(*host_, *self_, std::move(acceptor), std::move(about));
 }
 
-/// Tells why the policy failed; returns the exit code.
-int master::tell(const std::exception_ptr& failure) {
+/// Returns the exit code.
+int master::tell(std::string_view what, const std::exception_ptr& failure) {
   auto why = explain(failure);
   if (!started_) {
     log_.drop();
     fmt::print(stderr, "{}: {}\n", options_.name, why.what());
   }
-  if (started_ || !options_.log.file.empty())
-    self_->note(fmt::format("the policy failed: {}", why.what()));
+  if (started_ || !options_.log.file.empty()) self_->note(fmt::format("{}: {}", what, why.what()));
   return started_ ? exit_code::failed : why.code;
 }
 
-asio::awaitable<void> master::take_decision(const policy& decide) {
-  code_ = co_await decide(*self_);
-}
-
-asio::awaitable<void> master::live(const policy& decide) {
-  interruptible deciding;
-  int interrupted = 0;
-  self_->on_interrupt([&](const signal_event& signal) {
-    self_->note(fmt::format("{}, which the policy neither handles nor waits for: {}",
-                            signal_name(signal.number),
-                            interrupted ? "killing what is left" : "cancelling the policy"));
-    interrupted = signal.number;
-    deciding.interrupt();
-  });
-  std::exception_ptr failure;
-  try {
-    co_await deciding.run(take_decision(decide));
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (failure && interrupted && is_cancellation(failure))
-    code_ = exit_code::signalled + interrupted;
-  else if (failure)
-    code_ = tell(failure);
-  failure = nullptr;
-  try {
-    co_await self_->stop_all(interrupted == SIGQUIT);
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  if (failure) {
-    code_ = exit_code::failed;
-    self_->note(fmt::format("not everything was stopped: {}", explain(failure).what()));
-  }
-
-  event stopped(event_kind::supervisor_stopped);
-  stopped.count = code_;
-  journal_.record(std::move(stopped));
+asio::awaitable<void> master::run_policy(policy decide) {
+  auto told = [this](std::string_view what, const std::exception_ptr& e) { return tell(what, e); };
+  code_ = co_await live(*self_, std::move(decide), std::move(told));
   if (server_) last_words_ = co_await server_->finish(code_);
 }
 
@@ -254,7 +217,7 @@ int master::run(const policy& decide) {
     failure = std::move(error);
     context_.stop();
   };
-  asio::co_spawn(context_, live(decide), std::move(done));
+  asio::co_spawn(context_, run_policy(decide), std::move(done));
   // Twice: a policy that never waits is over one turn after its first step.
   asio::post(context_, [this] { asio::post(context_, [this] { log_.release(); }); });
   while (!context_.stopped()) {

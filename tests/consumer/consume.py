@@ -113,6 +113,7 @@ class Consumer:
             *([f'-DCMAKE_CXX_COMPILER_LAUNCHER={launcher}'] if launcher else []), *settings)
         run('cmake', '--build', build)
         serve_once(build / 'service')
+        run(build / 'policy_test')
 
     def find_package(self, compiler):
         self.with_cmake(here / 'find_package', compiler, self.work / f'find_package_{compiler}',
@@ -122,10 +123,10 @@ class Consumer:
         self.with_cmake(here / 'subdirectory', compiler, self.work / f'subdirectory_{compiler}',
                         f'-DFETCHCONTENT_SOURCE_DIR_LIBSUPERVISOR={root}')
 
-    def flags(self, *what, prefix=None):
+    def flags(self, *what, prefix=None, package='libsupervisor'):
         folders = [str(p.parent) for p in (prefix or self.prefix).rglob('libsupervisor.pc')]
         check(len(folders) == 1, f'libsupervisor.pc is in {folders}')
-        return run('pkg-config', *what, 'libsupervisor',
+        return run('pkg-config', *what, package,
                    env={**os.environ, 'PKG_CONFIG_PATH': folders[0]}).split()
 
     def pkg_config(self, compiler, prefix=None):
@@ -136,6 +137,12 @@ class Consumer:
             *self.flags('--cflags', prefix=prefix), '-c', here / 'service.cpp', '-o', f'{program}.o')
         run(compiler, f'{program}.o', '-o', program, *self.flags('--libs', prefix=prefix))
         serve_once(program)
+        test = f'{program}_test'
+        run(*self.cached(compiler), '-std=c++20', *self.flags('--cflags', prefix=prefix), '-c',
+            here / 'policy_test.cpp', '-o', f'{test}.o')
+        run(compiler, f'{test}.o', '-o', test,
+            *self.flags('--libs', prefix=prefix, package='libsupervisor-simulation'))
+        run(test)
 
     @staticmethod
     def cached(compiler):
@@ -204,7 +211,7 @@ class Consumer:
                         'share/doc/prefork/examples/prefork@.service',
                         'share/doc/prefork/examples/any_language/worker.c'],
             'libsupervisor-dev': ['include/supervisor/prefork.hpp', 'lib*/libsupervisor.a',
-                                  'lib*/pkgconfig/libsupervisor.pc',
+                                  'lib*/pkgconfig/libsupervisor.pc', 'lib*/libsupervisor_simulation.a',
                                   'lib*/cmake/libsupervisor/libsupervisor-config.cmake',
                                   'share/man/man7/libsupervisor.7.gz', 'share/doc/libsupervisor-dev/copyright',
                                   'share/doc/libsupervisor-dev/changelog.gz',

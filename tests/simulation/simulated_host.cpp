@@ -13,7 +13,7 @@
 using namespace supervisor;
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
-using simulation = ::supervisor::simulated_host;  // the suite has the plain name
+using sim_host = ::supervisor::simulated_host;  // the suite has the plain name
 
 namespace {
 
@@ -33,7 +33,7 @@ struct world {
     host.on_launch = [plan](const launch_request&) { return plan; };
     return host.launch(request(slot), [this, slot] { told.push_back(slot); });
   }
-  simulation host;
+  sim_host host;
   std::vector<std::uint64_t> told;  ///< calls of observers, by slot
 };
 
@@ -167,7 +167,7 @@ BOOST_FIXTURE_TEST_CASE(a_launch_that_fails_is_a_fact_and_is_reported, world) {
 }
 
 BOOST_AUTO_TEST_CASE(launches_wait_for_their_program) {
-  simulation host;
+  sim_host host;
   host.on_open = [](const std::string&, std::uint64_t generation) {
     program_script plan;
     plan.opens_after = 5s;
@@ -197,7 +197,7 @@ BOOST_AUTO_TEST_CASE(launches_wait_for_their_program) {
 }
 
 BOOST_AUTO_TEST_CASE(closing_a_program_fails_the_launches_that_wait_for_it) {
-  simulation host;
+  sim_host host;
   auto id = host.launch(request(1), {});
   host.open_program("web", 1, nullptr, {});
   host.close_program("web", 1);
@@ -261,7 +261,7 @@ BOOST_FIXTURE_TEST_CASE(an_observer_may_forget_and_replace_itself, world) {
 }
 
 BOOST_AUTO_TEST_CASE(time_goes_from_deadline_to_deadline) {
-  simulation host;
+  sim_host host;
   auto began = host.now();
   auto wall = host.wall_now();
   std::vector<int> order;
@@ -283,7 +283,7 @@ BOOST_AUTO_TEST_CASE(time_goes_from_deadline_to_deadline) {
 }
 
 BOOST_AUTO_TEST_CASE(a_due_timer_can_still_be_cancelled) {
-  simulation host;
+  sim_host host;
   bool ran = false;
   timer_id second = 0;
   host.call_at(host.now() + 1s, [&] { host.cancel(second); });
@@ -293,7 +293,7 @@ BOOST_AUTO_TEST_CASE(a_due_timer_can_still_be_cancelled) {
 }
 
 BOOST_AUTO_TEST_CASE(run_until_stops_at_its_limit_and_at_its_goal) {
-  simulation host;
+  sim_host host;
   auto began = host.now();
   int ticks = 0;
   std::function<void()> tick = [&] {
@@ -309,9 +309,9 @@ BOOST_AUTO_TEST_CASE(run_until_stops_at_its_limit_and_at_its_goal) {
 }
 
 BOOST_AUTO_TEST_CASE(one_seed_one_world) {
-  simulation a(7), b(7), c(8);
+  sim_host a(7), b(7), c(8);
   // splitmix64 is the same everywhere: its first value for seed 7.
-  BOOST_TEST(simulation(7).random() == 0x63cbe1e459320dd7u);
+  BOOST_TEST(sim_host(7).random() == 0x63cbe1e459320dd7u);
   for (int i = 0; i < 100; ++i) {
     auto number = a.random();
     BOOST_TEST(number == b.random());
@@ -321,7 +321,7 @@ BOOST_AUTO_TEST_CASE(one_seed_one_world) {
 
 BOOST_AUTO_TEST_CASE(what_falls_due_together_may_be_shuffled) {
   auto order_of = [](std::uint64_t seed, bool shuffled) {
-    simulation host(seed);
+    sim_host host(seed);
     if (shuffled) host.shuffle();
     std::vector<int> order;
     for (int i = 0; i < 20; ++i) host.call_at(host.now() + 1s, [&, i] { order.push_back(i); });
@@ -340,7 +340,7 @@ BOOST_AUTO_TEST_CASE(what_falls_due_together_may_be_shuffled) {
 }
 
 BOOST_AUTO_TEST_CASE(signals_are_kept_for_who_watches_them) {
-  simulation host;
+  sim_host host;
   unsigned ready = 0;
   auto& feed = host.signals();
   auto send = [&](int number) {
@@ -370,7 +370,7 @@ BOOST_AUTO_TEST_CASE(signals_are_kept_for_who_watches_them) {
 }
 
 BOOST_AUTO_TEST_CASE(listeners_get_a_port_and_keep_it) {
-  simulation host;
+  sim_host host;
   listener_spec wanted;
   wanted.host = "127.0.0.1";
   auto first = host.listen(wanted);
@@ -384,7 +384,7 @@ BOOST_AUTO_TEST_CASE(listeners_get_a_port_and_keep_it) {
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_without_rest_is_told) {
-  simulation host;
+  sim_host host;
   std::function<void()> spin = [&] { asio::post(host.executor(), spin); };
   spin();
   BOOST_CHECK_THROW(host.run_for(1s), std::logic_error);
@@ -393,7 +393,7 @@ BOOST_AUTO_TEST_CASE(a_loop_without_rest_is_told) {
 namespace {
 
 /// A sequence that notes the readiness of a child, from any point of its life.
-asio::awaitable<void> watch_ready(simulation& host, condition& changed, child_id id, bool& seen) {
+asio::awaitable<void> watch_ready(sim_host& host, condition& changed, child_id id, bool& seen) {
   while (!host.look(id).ready) co_await changed.wait(host.now() + 30s);
   seen = true;
 }
@@ -404,7 +404,7 @@ asio::awaitable<void> watch_ready(simulation& host, condition& changed, child_id
 BOOST_AUTO_TEST_CASE(the_supervisor_may_crash_between_any_two_steps) {
   bool done_before_crash = false;
   for (unsigned cut = 0; !done_before_crash; ++cut) {
-    simulation host;
+    sim_host host;
     bool seen = false;
     unsigned reports = 0;
     auto build = [&](condition& changed, task_group& group) {

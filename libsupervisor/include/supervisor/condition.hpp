@@ -25,7 +25,7 @@ class condition {
   ~condition();
   condition(const condition&) = delete;
 
-  /// Resumes every waiter, from the loop.
+  /// Resumes every waiter, each by its coroutine's own executor.
   void notify() noexcept;
   /// False when `deadline` passed. Terminal cancellation throws operation_aborted.
   /// Without a deadline no timer is made: an idle wait costs nothing.

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -228,8 +229,8 @@ class supervisor {
   /// By the host's clock.
   time_point now() const;
   /// Runs a coroutine beside the policy; joined before the supervisor ends, cancelled first. While
-  /// it is ending, one more is cancelled at its first suspension.
-  void spawn(boost::asio::awaitable<void>);
+  /// it is ending, one more is cancelled at its first suspension. A simulation calls it `name`.
+  void spawn(boost::asio::awaitable<void>, std::string_view name = "a spawned coroutine");
   /// Where every step is recorded; see journal::subscribe().
   journal& log();
   /// Writes a policy's own words into the journal.

@@ -6,6 +6,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 namespace supervisor {
 
@@ -22,8 +23,9 @@ class task_group {
   task_group(const task_group&) = delete;
   task_group& operator=(const task_group&) = delete;
 
-  /// Starts `task` from the loop. Its cancellation is the group's.
-  void spawn(boost::asio::awaitable<void> task);
+  /// Starts `task` from the loop. Its cancellation is the group's. A simulation that has something
+  /// to say about it calls it `name`.
+  void spawn(boost::asio::awaitable<void> task, std::string_view name = {});
   /// Asks every member to end (terminal cancellation): its next co_await throws operation_aborted,
   /// which is not counted as a failure. One that has not begun still begins, and gets to its first
   /// suspension. Called from outside the loop it takes effect in the loop.

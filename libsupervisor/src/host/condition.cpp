@@ -5,6 +5,7 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cassert>
 #include <list>
@@ -22,16 +23,17 @@ using completion = asio::any_completion_handler<void(boost::system::error_code, 
 
 struct condition::impl : std::enable_shared_from_this<condition::impl> {
   struct waiter {
-    explicit waiter(completion h) : handler(std::move(h)) {}
+    waiter(completion h, asio::any_io_executor e) : handler(std::move(h)), own(std::move(e)) {}
     completion handler;
+    asio::any_io_executor own;  // of the coroutine that waits
     timer_id timer = 0;
   };
 
-  impl(asio::any_io_executor e, host* h) : executor(std::move(e)), clock(h) {}
+  explicit impl(host* h) : clock(h) {}
 
-  void add(completion handler, time_point deadline) {
+  void add(completion handler, asio::any_io_executor own, time_point deadline) {
     auto slot = asio::get_associated_cancellation_slot(handler);
-    auto it = waiters.emplace(waiters.end(), std::move(handler));
+    auto it = waiters.emplace(waiters.end(), std::move(handler), std::move(own));
     if (deadline != never) {
       assert(clock && "a condition without a host keeps no deadlines");
       it->timer = clock->call_at(deadline, [self = weak_from_this(), it] {
@@ -53,21 +55,20 @@ struct condition::impl : std::enable_shared_from_this<condition::impl> {
   void complete(std::list<waiter>::iterator it, boost::system::error_code error, bool notified) {
     if (it->timer) clock->cancel(it->timer);
     auto handler = std::move(it->handler);
+    auto own = std::move(it->own);
     waiters.erase(it);
     asio::get_associated_cancellation_slot(handler).clear();
-    asio::post(executor, [handler = std::move(handler), error, notified]() mutable {
+    asio::post(own, [handler = std::move(handler), error, notified]() mutable {
       std::move(handler)(error, notified);
     });
   }
 
-  asio::any_io_executor executor;
   host* clock;
   std::list<waiter> waiters;
 };
 
-condition::condition(host& h) : impl_(std::make_shared<impl>(h.executor(), &h)) {}
-condition::condition(asio::any_io_executor e)
-    : impl_(std::make_shared<impl>(std::move(e), nullptr)) {}
+condition::condition(host& h) : impl_(std::make_shared<impl>(&h)) {}
+condition::condition(asio::any_io_executor) : impl_(std::make_shared<impl>(nullptr)) {}
 
 condition::~condition() {
   // A waiter's handler owns its coroutine: dropping it destroys the frames, whose destructors may
@@ -84,7 +85,10 @@ void condition::notify() noexcept {
 }
 
 asio::awaitable<bool> condition::wait(time_point deadline) {
-  auto start = [this, deadline](completion handler) { impl_->add(std::move(handler), deadline); };
+  auto own = co_await asio::this_coro::executor;
+  auto start = [this, &own, deadline](completion handler) {
+    impl_->add(std::move(handler), std::move(own), deadline);
+  };
   bool notified = co_await asio::async_initiate<const asio::use_awaitable_t<>,
                                                 void(boost::system::error_code, bool)>(
       start, asio::use_awaitable);

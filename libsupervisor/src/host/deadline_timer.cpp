@@ -32,6 +32,11 @@ void keep_time(asio::execution_context& context, host& source) {
   asio::use_service<simulated_time>(context).source = &source;
 }
 
+asio::any_io_executor name_executor(const asio::any_io_executor& executor, std::string_view name) {
+  auto* simulated = name.empty() ? nullptr : find_source(executor);
+  return simulated ? simulated->executor_for(name) : executor;
+}
+
 deadline_timer::deadline_timer(asio::any_io_executor executor)
     : executor_(std::move(executor)), simulated_(find_source(executor_)) {}
 

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "supervisor/time.hpp"
 
@@ -17,6 +18,10 @@ class host;
 /// From now on deadlines on `context` are kept by that host's clock, for as long as both live: a
 /// simulation's. Everywhere else the clock is CLOCK_MONOTONIC.
 void keep_time(boost::asio::execution_context& context, host&);
+
+/// In a simulation, the same executor for coroutines that have this name; else unchanged.
+boost::asio::any_io_executor name_executor(const boost::asio::any_io_executor&,
+                                           std::string_view name);
 
 /// One deadline at a time. Used on its executor only.
 class deadline_timer {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "supervisor/exit_report.hpp"
 #include "supervisor/listener.hpp"
@@ -75,6 +76,8 @@ class host {
   virtual wall_time wall_now() const noexcept = 0;
   virtual std::uint64_t random() noexcept = 0;
   virtual boost::asio::any_io_executor executor() noexcept = 0;  ///< orders what is ready
+  /// The same for coroutines that have a name, where the host tells them apart: a simulation.
+  virtual boost::asio::any_io_executor executor_for(std::string_view) { return executor(); }
   /// Whether the caller is run by it; true where that cannot be told.
   virtual bool in_loop() const noexcept { return true; }
   /// Runs `work` from the loop once `when` has come, unless cancelled before.
@@ -116,8 +119,8 @@ class host {
   /// signalled no more; one that is over is reaped and reported by the host in its own time.
   virtual void forget(child_id) = 0;
   /// Called once for each child that is over, when it is reaped and its report is complete.
-  virtual void on_report(
-      std::function<void(const child_key&, std::shared_ptr<const exit_report>)>) = 0;
+  using child_reporter = std::function<void(const child_key&, std::shared_ptr<const exit_report>)>;
+  virtual void on_report(child_reporter) = 0;
 
   virtual signal_feed& signals() = 0;
 };

@@ -11,6 +11,7 @@
 #include <map>
 #include <thread>
 
+#include "host/deadline_timer.hpp"
 #include "host/signal_backlog.hpp"
 #include "supervisor/condition.hpp"
 #include "supervisor/journal.hpp"
@@ -32,7 +33,8 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
   using entry = std::shared_ptr<registration::state>;
 
   struct lane {
-    explicit lane(const asio::any_io_executor& executor) : ended(executor), group(executor) {}
+    explicit lane(const asio::any_io_executor& executor)
+        : ended(executor), group(executor), own(executor) {}
     bool running() const noexcept { return calling != nullptr; }
     bool callable() const noexcept { return !handlers.empty() && !kept.empty(); }
 
@@ -58,6 +60,7 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     signal_event reason;                           // what it is called with
     condition ended;                               // a call has
     task_group group;                              // of the runner
+    asio::any_io_executor own;                     // the runner's
   };
 
   struct waiter {
@@ -181,7 +184,7 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     l.interrupted = false;
     std::optional<journal::because> cause;
     if (watcher.log) cause.emplace(*watcher.log, event.cause);
-    wake(l);
+    l.own.execute([&l] { wake(l); });  // at once: this is the loop
   }
 
   static void wake(lane& l) {
@@ -322,7 +325,11 @@ signal_dispatcher::registration signal_dispatcher::on(int number, signal_handler
   auto& lane = impl_->caught_lane(number);
   auto entry = std::make_shared<registration::state>(impl_, number, std::move(handler), mode);
   lane.handlers.push_back(entry);
-  if (!std::exchange(lane.has_runner, true)) lane.group.spawn(impl::run(impl_, lane));
+  if (!std::exchange(lane.has_runner, true)) {
+    auto name = "the handler of " + signal_name(number);
+    lane.own = name_executor(impl_->executor, name);
+    lane.group.spawn(impl::run(impl_, lane), name);
+  }
   if (lane.resting && !lane.kept.empty()) impl_->deliver_later();
   return registration(std::move(entry));
 }

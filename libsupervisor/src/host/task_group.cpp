@@ -9,6 +9,7 @@
 #include <boost/system/system_error.hpp>
 #include <list>
 
+#include "host/deadline_timer.hpp"
 #include "host/interruptible.hpp"
 #include "supervisor/condition.hpp"
 
@@ -37,7 +38,7 @@ task_group::task_group(asio::any_io_executor executor,
     : impl_(std::make_shared<impl>(std::move(executor), std::move(failed))) {}
 task_group::~task_group() = default;
 
-void task_group::spawn(asio::awaitable<void> task) {
+void task_group::spawn(asio::awaitable<void> task, std::string_view name) {
   auto member = std::make_shared<impl::member>();
   auto place = impl_->members.insert(impl_->members.end(), member);
   auto done = [self = impl_, place](std::exception_ptr error) {
@@ -52,13 +53,13 @@ void task_group::spawn(asio::awaitable<void> task) {
   };
   // Only within the loop does co_spawn reach the task before a cancellation can; one that came
   // earlier would throw out of the loop, see shielded_end(). So it is told when the task has begun.
-  asio::post(impl_->executor,
-             [self = impl_, member, task = std::move(task), done = std::move(done)]() mutable {
-               bool cancelled = member->cancelled;
-               asio::co_spawn(self->executor, shielded_end(std::move(task)),
-                              asio::bind_cancellation_slot(member->signal.slot(), std::move(done)));
-               if (cancelled) member->signal.emit(asio::cancellation_type::terminal);
-             });
+  asio::post(impl_->executor, [executor = name_executor(impl_->executor, name), member,
+                               task = std::move(task), done = std::move(done)]() mutable {
+    bool cancelled = member->cancelled;
+    asio::co_spawn(executor, shielded_end(std::move(task)),
+                   asio::bind_cancellation_slot(member->signal.slot(), std::move(done)));
+    if (cancelled) member->signal.emit(asio::cancellation_type::terminal);
+  });
 }
 
 void task_group::cancel() {

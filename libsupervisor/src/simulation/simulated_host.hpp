@@ -9,34 +9,13 @@
 #include <vector>
 
 #include "host/host.hpp"
+#include "supervisor/simulation.hpp"
 
 namespace supervisor {
 
-/// How one simulated process behaves. Durations count from its start, when it gets its pid.
-struct script {
-  script() = default;
-  std::optional<launch_error> launch_fails;  ///< it never runs
-  duration launch_takes{};  ///< from its launch; told to stop meanwhile, it is never made
-  std::optional<duration> ready_after = duration{};  ///< none: it never says so
-  std::string status;                                ///< STATUS=, told along with readiness
-  std::optional<duration> exits_after;               ///< by itself; none: it lives
-  exit_status exit_with = exit_status::exited(0);
-  bool out_of_memory = false;  ///< that exit is the kernel's doing
-  /// From a stop signal (TERM, INT, QUIT), which it answers with STOPPING=1, to exit 0.
-  duration drain_takes{};
-  bool ignores_stop = false;              ///< only KILL and the signals that dump core end it
-  std::optional<duration> hangs_after;    ///< the host says so, and stop signals are not answered
-  std::optional<duration> overdue_after;  ///< the host says that a request does not end
-  std::optional<scoreboard> work;         ///< what it shows of itself
-  duration reap_takes{};                  ///< from death to the report
-};
+class virtual_loop;
 
-/// Scripts for programs (generations).
-struct program_script {
-  program_script() = default;
-  duration opens_after{};
-  std::optional<launch_error> fails;
-};
+using script = process_script;
 
 /// The simulated outside. Not thread-safe; everything runs in poll*() and run_*() on the caller's
 /// thread, in the order of its time, and at one time in the order it was asked for.
@@ -49,7 +28,7 @@ class simulated_host final : public host {
   std::function<script(const launch_request&)> on_launch;                    ///< default: script{}
   std::function<program_script(const std::string&, std::uint64_t)> on_open;  ///< default: {}
 
-  /// From now on what falls due at one time runs in an order drawn from the seed, not in the order
+  /// From now on what is ready at one time runs in an order drawn from the seed, not in the order
   /// in which it was asked for: the world promises none.
   void shuffle();
 
@@ -70,11 +49,17 @@ class simulated_host final : public host {
   /// and handlers are dropped, and executor() is a new one. Children and programs go on; reports
   /// wait for the next on_report(). Call it before the objects of supervision are destroyed.
   void crash();
+  /// See simulation.
+  void stall(duration);
+  void turn_wall_clock(duration ahead);
 
   // What the test sees.
   std::vector<child_id> living() const;  ///< in order of launch
   const launch_request& request(child_id) const;
   std::uint64_t launches() const noexcept;
+  /// See simulated_processes.
+  std::vector<std::string> leftovers() const;
+  virtual_loop& loop() noexcept;
   std::vector<std::pair<child_id, int>> sent;  ///< every signal supervision sent
   std::vector<child_id> poked;
 
@@ -83,6 +68,7 @@ class simulated_host final : public host {
   wall_time wall_now() const noexcept override;
   std::uint64_t random() noexcept override;
   boost::asio::any_io_executor executor() noexcept override;
+  boost::asio::any_io_executor executor_for(std::string_view name) override;
   timer_id call_at(time_point, std::function<void()>) override;
   void cancel(timer_id) noexcept override;
   listener_spec listen(const listener_spec&) override;
@@ -98,8 +84,7 @@ class simulated_host final : public host {
   boost::system::error_code signal(child_id, int) override;
   void poke(child_id) noexcept override;
   void forget(child_id) override;
-  void on_report(
-      std::function<void(const child_key&, std::shared_ptr<const exit_report>)>) override;
+  void on_report(child_reporter) override;
   signal_feed& signals() override;
 
  private:

@@ -1,8 +1,7 @@
 #include "simulation/virtual_loop.hpp"
 
-#include <boost/asio/executor_work_guard.hpp>
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
 #include <stdexcept>
 
 namespace asio = boost::asio;
@@ -20,26 +19,93 @@ void count(std::size_t& steps) {
 
 }  // namespace
 
-/// With a public shutdown(), which drops what is queued and the coroutines in it; executors stay
-/// valid until the destructor.
-struct virtual_loop::io : asio::io_context {
-  io() : asio::io_context(1), work(get_executor()) {}
-  using asio::execution_context::shutdown;
-  asio::executor_work_guard<executor_type> work;
+/// One life of the supervisor's process. What is Asio's own - its timers, sockets - is in the
+/// context, which is only asked whether it has something: time does not pass for it.
+class virtual_loop::life final : public executor_home {
+ public:
+  explicit life(virtual_loop& loop) : loop_(loop) {}
+
+  asio::execution_context& context() noexcept override { return context_; }
+  bool running() const noexcept override { return loop_.running_ && !over_; }
+  void take(std::unique_ptr<job> work, name_id name) override {
+    if (!over_) loop_.ready_.push_back({std::move(work), name});
+  }
+  name_id run_as(name_id name) noexcept override { return std::exchange(current_, name); }
+  void work_begins(name_id name) noexcept override {
+    ++busy_[name];
+    touched_ = true;
+  }
+  void work_ends(name_id name) noexcept override { --busy_[name]; }
+
+  /// After a step that began work: whether that was an operation of Asio's own, and so whose.
+  void look_outside() {
+    if (!std::exchange(touched_, false)) return;
+    if (!waits_outside())
+      culprit_ = 0;
+    else if (!culprit_)
+      culprit_ = current_ + 1;
+  }
+  bool waits_outside() {
+    context_.restart();
+    context_.poll();
+    return !context_.stopped();
+  }
+  std::string culprit() {
+    if (!culprit_ || !waits_outside()) return {};
+    return describe(culprit_ - 1);
+  }
+
+  name_id name(std::string_view wanted) {
+    auto known = std::ranges::find(names_, wanted);
+    if (known == names_.end()) {
+      known = names_.insert(known, std::string(wanted));
+      busy_.push_back(0);
+    }
+    return static_cast<name_id>(known - names_.begin());
+  }
+  std::vector<std::string> busy() const {
+    std::vector<std::string> all;
+    for (name_id name = 0; name < names_.size(); ++name)
+      if (busy_[name] > 0) all.push_back(describe(name));
+    return all;
+  }
+
+  void end() {
+    over_ = true;
+    context_.shutdown();
+  }
+
+ private:
+  struct io : asio::io_context {
+    io() : asio::io_context(1) {}
+    using asio::execution_context::shutdown;
+  };
+  std::string describe(name_id name) const {
+    return name ? names_[name] : "a coroutine without a name";
+  }
+
+  virtual_loop& loop_;
+  std::vector<std::string> names_{std::string()};
+  std::vector<std::int64_t> busy_{0};  ///< by name
+  name_id current_ = 0;
+  name_id culprit_ = 0;  ///< whose operation is outside: its name and 1
+  bool touched_ = false;
+  bool over_ = false;
+  io context_;
 };
 
-virtual_loop::virtual_loop(time_point start) : now_(start), context_(new io) {}
+virtual_loop::virtual_loop(time_point start) : now_(start), life_(std::make_unique<life>(*this)) {}
 virtual_loop::~virtual_loop() = default;
 
-time_point virtual_loop::after(duration d) const noexcept {
-  return d < never - now_ ? now_ + d : never;
+asio::any_io_executor virtual_loop::executor(std::string_view name) {
+  return virtual_executor(*life_, name.empty() ? 0 : life_->name(name));
 }
 
-asio::any_io_executor virtual_loop::executor() noexcept { return context_->get_executor(); }
+asio::execution_context& virtual_loop::context() noexcept { return life_->context(); }
 
-asio::execution_context& virtual_loop::context() noexcept { return *context_; }
-
-void virtual_loop::post(std::function<void()> work) { asio::post(*context_, std::move(work)); }
+void virtual_loop::post(std::function<void()> work) {
+  ready_.push_back({std::make_unique<job_of<std::function<void()>>>(std::move(work)), 0});
+}
 
 timer_id virtual_loop::call_at(time_point when, std::function<void()> work, owner whose) {
   auto id = ++last_;
@@ -70,26 +136,57 @@ void virtual_loop::cancel(timer_id id) {
   timers_.erase(it);
 }
 
-bool virtual_loop::step() { return context_->poll_one() != 0; }
+bool virtual_loop::step() {
+  if (ready_.empty()) return false;
+  if (pick && ready_.size() > 1) std::swap(ready_.front(), ready_[pick(ready_.size())]);
+  auto next = std::move(ready_.front());
+  ready_.pop_front();
+  ++steps_;
+  struct run {
+    explicit run(virtual_loop& l, executor_home::name_id name) : loop(l), before(l.running_) {
+      loop.running_ = true;
+      loop.life_->run_as(name);
+    }
+    ~run() { loop.running_ = before; }
+    virtual_loop& loop;
+    bool before;
+  } at_end{*this, next.name};
+  next.work->run();
+  next.work.reset();
+  life_->look_outside();
+  return true;
+}
 
 std::size_t virtual_loop::settle() {
   std::size_t steps = 0;
   while (step()) count(steps);
+  rest();
   return steps;
+}
+
+void virtual_loop::rest() {
+  if (at_rest) at_rest();
 }
 
 /// Moves the clock to the next deadline, at most to `end`; false when there is none until then.
 bool virtual_loop::advance(time_point end) {
   if (deadlines_.empty() || deadlines_.begin()->first > end) return false;
   now_ = deadlines_.begin()->first;
-  std::vector<timer_id> due;
-  while (!deadlines_.empty() && deadlines_.begin()->first == now_) {
-    due.push_back(deadlines_.begin()->second);
-    deadlines_.erase(deadlines_.begin());
-  }
-  for (auto left = due.size(); pick && left > 1; --left) std::swap(due[left - 1], due[pick(left)]);
-  for (auto id : due) make_due(id);
+  fall_due();
   return true;
+}
+
+void virtual_loop::fall_due() {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
+    auto id = deadlines_.begin()->second;
+    deadlines_.erase(deadlines_.begin());
+    make_due(id);
+  }
+}
+
+void virtual_loop::stall(duration d) {
+  now_ = after(d);
+  fall_due();
 }
 
 bool virtual_loop::run_until(const std::function<bool()>& done, duration limit) {
@@ -101,6 +198,7 @@ bool virtual_loop::run_until(const std::function<bool()>& done, duration limit) 
       continue;
     }
     steps = 0;
+    rest();
     if (advance(end)) continue;
     if (!deadlines_.empty()) now_ = end;
     return false;
@@ -115,9 +213,13 @@ void virtual_loop::run_for(duration d) {
   now_ = end;
 }
 
+std::vector<std::string> virtual_loop::busy() const { return life_->busy(); }
+std::string virtual_loop::waiting_outside() { return life_->culprit(); }
+
 void virtual_loop::crash() {
   std::vector<std::function<void()>> dropped;  // destroyed last: destructors may come back here
-  crashed_.push_back(std::exchange(context_, std::make_unique<io>()));
+  auto posted = std::exchange(ready_, {});
+  auto& over = *crashed_.emplace_back(std::exchange(life_, std::make_unique<life>(*this)));
   for (auto it = timers_.begin(); it != timers_.end();) {
     auto& [id, timer] = *it;
     if (timer.whose == owner::world) {
@@ -129,7 +231,7 @@ void virtual_loop::crash() {
       it = timers_.erase(it);
     }
   }
-  crashed_.back()->shutdown();
+  over.end();
 }
 
 }  // namespace supervisor

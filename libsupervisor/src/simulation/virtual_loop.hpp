@@ -4,14 +4,17 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "host/host.hpp"
+#include "simulation/virtual_executor.hpp"
 #include "supervisor/time.hpp"
 
 namespace supervisor {
@@ -19,49 +22,70 @@ namespace supervisor {
 /// Whose a timer is: supervision's ends with it in a crash, the simulated world's does not.
 enum class owner : std::uint8_t { supervision, world };
 
-/// Virtual time over an io_context. One step is one handler; those of one time run in the order in
-/// which they were asked for, or, where they fell due together, in the order `pick` draws.
+/// Virtual time. One step is one piece of work; those of one time run in the order in which they
+/// were asked for, or in the order `pick` draws.
 class virtual_loop {
  public:
   explicit virtual_loop(time_point start);
   ~virtual_loop();
 
   time_point now() const noexcept { return now_; }
-  time_point after(duration) const noexcept;  ///< now + duration, or never
-  boost::asio::any_io_executor executor() noexcept;
+  time_point after(duration d) const noexcept { return later(now_, d); }
+  /// The supervisor's; `name` is for people.
+  boost::asio::any_io_executor executor(std::string_view name = {});
   boost::asio::execution_context& context() noexcept;
   void post(std::function<void()> work);
   timer_id call_at(time_point, std::function<void()> work, owner);
   void cancel(timer_id);
 
   bool step();
+  std::uint64_t steps() const noexcept { return steps_; }
   /// Steps until nothing is ready. Throws std::logic_error when that never comes.
   std::size_t settle();
   bool run_until(const std::function<bool()>& done, duration limit);
   void run_for(duration);
+  /// The clock moves, and nothing runs; what falls due meanwhile is late.
+  void stall(duration);
   /// Drops what is posted and supervision's timers; the world's go on, on a new executor.
   void crash();
 
-  /// From n > 0, a number below n; empty: what falls due together keeps its order.
+  /// Those on whose behalf something is under way that was begun and not ended: coroutines, and
+  /// operations that this loop cannot see. For people.
+  std::vector<std::string> busy() const;
+  /// Who waits, while nothing is ready, for something that is not the loop's; empty: nobody.
+  std::string waiting_outside();
+
+  /// From n > 0, a number below n; empty: what is ready together keeps its order.
   std::function<std::uint64_t(std::uint64_t n)> pick;
+  /// Called when nothing is ready, before the clock moves.
+  std::function<void()> at_rest;
 
  private:
-  struct io;
+  class life;
   struct timer {
     time_point when;
     std::function<void()> work;
     owner whose = owner::supervision;
     bool due = false;  ///< posted
   };
+  struct ready_job {
+    std::unique_ptr<job> work;
+    executor_home::name_id name;
+  };
   bool advance(time_point end);
+  void rest();
+  void fall_due();
   void make_due(timer_id id);
 
   time_point now_;
   timer_id last_ = 0;
+  std::uint64_t steps_ = 0;
   std::map<timer_id, timer> timers_;
   std::set<std::pair<time_point, timer_id>> deadlines_;
-  std::unique_ptr<io> context_;
-  std::vector<std::unique_ptr<io>> crashed_;  ///< somebody may still hold their executors
+  std::deque<ready_job> ready_;
+  bool running_ = false;
+  std::unique_ptr<life> life_;
+  std::vector<std::unique_ptr<life>> crashed_;  ///< somebody may still hold their executors
 };
 
 }  // namespace supervisor

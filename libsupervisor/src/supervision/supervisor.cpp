@@ -110,12 +110,11 @@ journal& supervisor::log() { return here().log; }
 time_point supervisor::now() const { return impl_->outside.now(); }
 
 asio::awaitable<void> supervisor::sleep_for(duration d) {
-  condition nothing(impl_->outside);
-  co_await nothing.wait(later(now(), d));
+  co_await here().asleep.wait(later(now(), d));
 }
 
-void supervisor::spawn(asio::awaitable<void> task) {
-  here().tasks.spawn(std::move(task));
+void supervisor::spawn(asio::awaitable<void> task, std::string_view name) {
+  here().tasks.spawn(std::move(task), name);
   if (impl_->stopping) impl_->tasks.cancel();
 }
 

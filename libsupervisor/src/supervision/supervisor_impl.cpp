@@ -52,7 +52,8 @@ supervisor::impl::impl(host& h, journal& j, std::string n, std::unique_ptr<found
       keeping(executor, [this](auto error) { failed(0, error); }),
       stops(executor, [this](auto error) { failed(0, error); }),
       tasks(executor, [this](auto error) { failed(0, error); }),
-      asked(h) {}
+      asked(h),
+      asleep(h) {}
 
 supervisor::impl::~impl() {
   outside.on_report({});

@@ -52,6 +52,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   task_group stops;             ///< those that other threads have asked for
   task_group tasks;             ///< the policy's
   condition asked;              ///< serve() has something to look at
+  condition asleep;             ///< never notified: its deadlines are all there is
   std::optional<bool> request;  ///< to stop; true: quickly
   bool stop_requested = false;
   std::function<void(const signal_event&)> fallback;  ///< see on_interrupt()

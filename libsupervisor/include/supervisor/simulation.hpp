@@ -1,0 +1,177 @@
+// A policy in virtual time: no process, no waiting, and one seed is one run. Target
+// supervisor::simulation; see doc/simulation.md.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "supervisor/exit_report.hpp"
+#include "supervisor/journal.hpp"
+#include "supervisor/scoreboard.hpp"
+#include "supervisor/supervisor.hpp"
+#include "supervisor/time.hpp"
+
+namespace supervisor {
+
+/// How one simulated process behaves. Times count from its start, when it gets its pid, unless said
+/// otherwise. As it is made, it is ready at once, lives until it is told to stop, and then leaves
+/// at once with exit 0.
+struct process_script {
+  process_script() = default;
+
+  std::optional<launch_error> launch_fails;  ///< it never runs: launch_error{"clone", EAGAIN, ""}
+  duration launch_takes{};  ///< before its start; told to stop meanwhile, it is never made
+  std::optional<duration> ready_after = duration{};  ///< until READY=1; empty: that is lost
+  bool tells_twice = false;  ///< whatever it tells, it tells again, and wakes the supervisor twice
+  std::string status;        ///< STATUS=, told along with READY=1
+
+  std::optional<duration> exits_after;             ///< by itself; empty: it lives
+  exit_status exit_with = exit_status::exited(0);  ///< how it ends then
+  bool out_of_memory = false;                      ///< that exit is the kernel's doing
+  std::optional<duration> hangs_after;             ///< then it answers nothing any more
+  std::optional<duration> overdue_after;           ///< then one of its requests lasts too long
+
+  /// From a stop signal (TERM, INT, QUIT), which it answers with STOPPING=1, to exit 0.
+  duration drain_takes{};
+  bool ignores_stop = false;  ///< only KILL and the signals that dump core end it
+  duration reap_takes{};      ///< from its death to its report: what it left keeps a pipe open
+  /// A debugger holds it: each signal but KILL waits for so long, and so does the news of its
+  /// death, which wakes the supervisor before there is anything to see.
+  duration traced{};
+  bool forks = false;  ///< has a child of its own, in its process group, which never leaves
+
+  std::optional<scoreboard> work;     ///< what it shows of itself, where no request is simulated:
+  duration request_every{};           ///< once ready it begins a request so often; zero: none
+  duration service_time{};            ///< how long each lasts; a drain waits for the last
+  std::int64_t memory_kib = 0;        ///< resident at its start
+  std::int64_t leaks_kib = 0;         ///< more in each second
+  std::int64_t memory_limit_kib = 0;  ///< there the kernel ends it for memory; 0: nowhere
+};
+
+/// How one generation of a pool's program is opened: where workers are functions, its mold.
+struct program_script {
+  program_script() = default;
+  duration opens_after{};             ///< until workers can be made of it
+  std::optional<launch_error> fails;  ///< none can be
+};
+
+/// A process that is about to be made.
+struct simulated_launch {
+  std::string pool;              ///< whose worker it is
+  unsigned slot = 0;             ///< its number
+  std::uint64_t generation = 0;  ///< of its program, from 1
+  std::uint64_t start = 0;       ///< how many its slot has had, this one included
+};
+
+/// A process that lives.
+struct simulated_process {
+  pid_t pid = 0;                 ///< never used again
+  std::string pool;              ///< whose worker it is
+  unsigned slot = 0;             ///< its number
+  std::uint64_t generation = 0;  ///< of its program
+  bool ready = false;            ///< it has said so
+  bool stopping = false;         ///< it has said so
+};
+
+/// The run cannot go on: a promise of the library's is broken, or the policy waits for what cannot
+/// come. Its words end with what the journal has last.
+struct simulation_failure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// A world without an operating system, and one supervisor in it. Time stands still while anything
+/// is ready to run, and then jumps to the next deadline; so a simulated day costs what happens in
+/// it. Nothing happens but in run(), run_for(), run_until() and settle(), on the caller's thread;
+/// they throw simulation_failure, and what a callback of the test's throws.
+///
+///     supervisor::simulation sim;
+///     sim.start(my_policy);
+///     sim.run_for(1s);
+///     BOOST_TEST(sim.pool("web").ready == 2u);
+class simulation {
+ public:
+  /// One seed is one run: jitter, the order of what falls due together, and random() come from it.
+  explicit simulation(std::uint64_t seed = 1);
+  /// The supervisor is gone as if it were killed.
+  ~simulation();
+  simulation(const simulation&) = delete;
+
+  // What the world does.
+
+  /// Asked for each process; without it each is a process_script{}.
+  std::function<process_script(const simulated_launch&)> on_launch;
+  /// Asked for each generation of each pool; without it each is a program_script{}.
+  std::function<program_script(std::string_view pool, std::uint64_t generation)> on_open;
+
+  /// Begins to run a policy as supervisor::run does: INT, QUIT and TERM that it neither handles nor
+  /// waits for cancel it, and what it leaves is stopped by the ladder. `name` is the supervisor's.
+  void start(policy decide, std::string name = "simulated");
+  /// The supervisor's process is killed between two steps, and started anew: it goes on with the
+  /// pools as they were written down and the children that live, and the policy begins again.
+  void restart_supervisor();
+
+  /// To the supervisor, from pid 77; `value` as sigqueue(3) has it.
+  void send(int signal, int value = 0);
+  /// The same, with all that a signal carries.
+  void send(signal_event);
+  /// To a child, from outside. False where none of that pid lives.
+  bool kill(pid_t, int signal = SIGKILL);
+  /// Nothing runs for so long: the machine was suspended, or something else had the processor. What
+  /// fell due meanwhile is late.
+  void stall(duration);
+  /// Somebody sets the wall clock, ahead or back. No deadline moves.
+  void turn_wall_clock(duration ahead);
+
+  // What the test does.
+
+  /// Runs until the policy has ended and all it made is gone; returns the exit code. A failure
+  /// where it does not end within `limit`, or nothing can happen any more.
+  int run(duration limit = std::chrono::hours(24));
+  /// Runs for so long; the clock stands at its end afterwards.
+  void run_for(duration);
+  /// Runs until `done`, which is asked after each step; false where `limit` has passed, or nothing
+  /// can happen any more.
+  bool run_until(const std::function<bool()>& done, duration limit = std::chrono::hours(1));
+  /// Runs what is ready; the clock stays.
+  void settle();
+
+  // What the test sees.
+
+  /// Once the policy has ended and all it made is gone.
+  std::optional<int> exit_code() const;
+  /// As it is now. Throws std::out_of_range where there is none of that name.
+  pool_status pool(std::string_view name) const;
+  /// All that are not stopped.
+  std::vector<pool_status> pools() const;
+  /// All that live, in the order in which they were made.
+  std::vector<simulated_process> processes() const;
+  /// How many processes were asked for, until now.
+  std::uint64_t launches() const;
+  /// All that was recorded, until now.
+  const std::vector<event>& events() const;
+  /// How many of one kind.
+  std::size_t count(event_kind) const;
+  /// The same as text: a line an event, with the time since the beginning, its number, and the
+  /// number of its cause. One seed gives the same bytes on every machine.
+  std::string journal_text() const;
+
+  time_point now() const;       ///< by the clock that deadlines are of
+  wall_time wall_now() const;   ///< it is 2026 at first
+  duration elapsed() const;     ///< since the beginning
+  std::uint64_t steps() const;  ///< how many pieces of work were run
+  std::uint64_t random();       ///< from the seed: for what the test decides by chance
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace supervisor
