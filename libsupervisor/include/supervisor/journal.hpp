@@ -58,6 +58,7 @@ enum class event_kind : std::uint8_t {
   worker_stopping,   ///< its stop ladder begins [exit_cause, number: signal, deadline; text: the
                      ///< request in which it hangs]
   worker_escalated,  ///< the ladder's next step [count: step, number: signal, deadline]
+  worker_signalled,  ///< a command or the policy sends it a signal [number]
   worker_exited,     ///< [exit: status, exit_cause, count: failures in a row, number: failures to
                      ///< remember, next, deadline: next start or never, launch: set when it never
                      ///< ran; text: the request it died in, or what the exception said that ended

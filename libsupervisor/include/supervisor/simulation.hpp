@@ -142,9 +142,14 @@ class simulation {
   bool run_until(const std::function<bool()>& done, duration limit = std::chrono::hours(1));
   /// Runs what is ready; the clock stays.
   void settle();
+  /// Calls `work` once, between two steps, when so many have been run; what it throws comes out of
+  /// run() and the like. To stop the world anywhere.
+  void after_step(std::uint64_t steps, std::function<void()> work);
 
   // What the test sees.
 
+  /// A supervisor lives.
+  bool running() const;
   /// Once the policy has ended and all it made is gone.
   std::optional<int> exit_code() const;
   /// As it is now. Throws std::out_of_range where there is none of that name.
@@ -173,5 +178,53 @@ class simulation {
   struct impl;
   std::unique_ptr<impl> impl_;
 };
+
+/// What explore() does to a policy, beside letting it run.
+struct exploration {
+  exploration() = default;
+  std::uint64_t seeds = 1000;                    ///< how many runs
+  std::uint64_t first = 1;                       ///< the first one's seed
+  unsigned events = 50;                          ///< disturbances in each
+  duration apart = std::chrono::seconds(4);      ///< no two of them are further
+  std::vector<int> signals;                      ///< what the policy may be sent meanwhile
+  bool restarts_supervisor = true;               ///< that may be killed too
+  duration patience = std::chrono::minutes(30);  ///< to come to rest when all that is over
+  /// Called when it has had that time, before it is told to stop; throws where something is not as
+  /// it should be.
+  std::function<void(simulation&)> then;
+};
+
+/// A run that failed, as short as it could be made.
+struct failed_run {
+  std::string what;        ///< broke
+  std::string schedule;    ///< what was done, a line each
+  std::string journal;     ///< all that was recorded
+  std::string replay;      ///< a command that does it again
+  std::uint64_t seed = 0;  ///< of the run
+};
+/// All of it, for people.
+std::string describe(const failed_run&);
+
+/// Runs a scenario over many seeds and disturbs it by chance: processes are killed, cannot be made,
+/// die at boot, are never ready, hang, will not leave; signals come, time is lost, the wall clock
+/// jumps, the supervisor is killed and started anew. Each run ends with TERM, and the policy has to
+/// leave nothing behind. `begin` starts the policy and may set on_launch and on_open.
+///
+/// The first run that fails is made shorter, as long as it fails, and returned; empty: none did.
+/// With SUPERVISOR_SEED in the environment, as failed_run::replay has it, that run alone is done.
+///
+///     auto failed = supervisor::explore([](auto& sim) { sim.start(my_policy); });
+///     BOOST_TEST(!failed, failed ? describe(*failed) : "");
+std::optional<failed_run> explore(const std::function<void(simulation&)>& begin,
+                                  const exploration& = {});
+
+/// Runs a scenario - what a test does with a simulation - once for each step that it has, and sends
+/// TERM after that step instead of going on. The policy has to end within `bound`, and to leave
+/// nothing behind. Empty: it always did.
+std::optional<failed_run> stop_at_every_step(const std::function<void(simulation&)>& scenario,
+                                             duration bound);
+/// The same, but kills the supervisor after that step, starts it anew, and lets the scenario go on.
+std::optional<failed_run> restart_at_every_step(const std::function<void(simulation&)>& scenario,
+                                                duration bound);
 
 }  // namespace supervisor

@@ -183,6 +183,8 @@ std::string of_worker(const event& e, time_point now) {
                          e.text.empty() ? "" : " in " + e.text, sent(), next_step(e, now));
     case event_kind::worker_escalated:
       return fmt::format("has not left: sent {}{}", sent(), next_step(e, now));
+    case event_kind::worker_signalled:
+      return "sent " + sent();
     case event_kind::worker_exited:
       return exited(e, now);
     case event_kind::worker_reported:

@@ -102,6 +102,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "worker.stopping";
     case event_kind::worker_escalated:
       return "worker.escalated";
+    case event_kind::worker_signalled:
+      return "worker.signalled";
     case event_kind::worker_exited:
       return "worker.exited";
     case event_kind::worker_reported:
@@ -123,6 +125,7 @@ severity severity_of(const event& e) noexcept {
     case event_kind::slot_removed:
     case event_kind::worker_launched:
     case event_kind::worker_status:
+    case event_kind::worker_signalled:
     case event_kind::worker_reported:
       return severity::debug;
     case event_kind::supervisor_started:

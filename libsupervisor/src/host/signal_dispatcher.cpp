@@ -184,7 +184,10 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
     l.interrupted = false;
     std::optional<journal::because> cause;
     if (watcher.log) cause.emplace(*watcher.log, event.cause);
-    l.own.execute([&l] { wake(l); });  // at once: this is the loop
+    if (l.own == executor)
+      wake(l);
+    else  // a simulation's: at once too, and on the lane's own behalf
+      l.own.execute([&l] { wake(l); });
   }
 
   static void wake(lane& l) {

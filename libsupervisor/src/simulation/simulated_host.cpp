@@ -80,6 +80,7 @@ const launch_request& simulated_host::request(child_id id) const {
   return impl_->processes.request(id);
 }
 std::uint64_t simulated_host::launches() const noexcept { return impl_->processes.launches(); }
+std::uint64_t simulated_host::made() const noexcept { return impl_->processes.made(); }
 std::vector<std::string> simulated_host::leftovers() const { return impl_->processes.leftovers(); }
 virtual_loop& simulated_host::loop() noexcept { return impl_->loop; }
 

@@ -57,6 +57,7 @@ class simulated_host final : public host {
   std::vector<child_id> living() const;  ///< in order of launch
   const launch_request& request(child_id) const;
   std::uint64_t launches() const noexcept;
+  std::uint64_t made() const noexcept;  ///< launches that became a process
   /// See simulated_processes.
   std::vector<std::string> leftovers() const;
   virtual_loop& loop() noexcept;

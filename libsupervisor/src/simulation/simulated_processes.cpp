@@ -141,6 +141,7 @@ void simulated_processes::start(child_id id) {
   auto& plan = c.plan;
   c.view.pid = static_cast<pid_t>(1000 + id);
   c.started = loop_.now();
+  ++made_;
   notify(id);
   if (plan.ready_after)
     in(*plan.ready_after, [this, id] {

@@ -45,6 +45,7 @@ class simulated_processes {
   std::vector<child_id> living() const;
   const launch_request& request(child_id id) const { return requests_.at(id - 1); }
   std::uint64_t launches() const noexcept { return requests_.size(); }
+  std::uint64_t made() const noexcept { return made_; }
   /// What is left: children that are not reaped, their own, and programs that are open; for people.
   std::vector<std::string> leftovers() const;
 
@@ -92,6 +93,7 @@ class simulated_processes {
   std::map<program_key, opened_program> programs_;
   std::map<child_id, child> children_;
   std::map<child_key, child_id> ids_;
+  std::uint64_t made_ = 0;
   std::deque<launch_request> requests_;  ///< of every child ever; child_id - 1 is the index
   host::child_reporter reported_;
   /// Complete, and not yet told.

@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <csignal>
 
+#include "simulation/invariants.hpp"
 #include "simulation/simulated_host.hpp"
 #include "simulation/virtual_loop.hpp"
 #include "supervision/live.hpp"
@@ -36,11 +37,14 @@ struct simulation::impl {
   void live();
   void crash();
   bool run_until(const std::function<bool()>& done, duration limit);
-  void check_rest();
+  void after_step();
+  void at_rest();
+  void check();
   [[noreturn]] void fail(const std::string& why) const;
   std::string lines(std::size_t from) const;
 
   simulated_host host;
+  invariants promises{host};
   journal log;
   std::vector<event> events;
   std::shared_ptr<void> recorder;
@@ -49,13 +53,17 @@ struct simulation::impl {
   std::string name;
   std::optional<::supervisor::supervisor> self;
   std::optional<int> code;
-  std::exception_ptr escaped;  ///< from the coroutine that runs the policy
+  std::uint64_t next_step = 0;  ///< after which `work` is due
+  std::function<void()> work;
 };
 
 simulation::impl::impl(std::uint64_t seed, simulation& s)
     : host(seed),
       log([this] { return std::pair(host.now(), host.wall_now()); }),
-      recorder(log.subscribe([this](const event& e) { events.push_back(e); })),
+      recorder(log.subscribe([this](const event& e) {
+        promises.take_in(e);
+        events.push_back(e);
+      })),
       began(host.now()) {
   host.shuffle();
   host.on_launch = [&s](const launch_request& request) {
@@ -69,7 +77,7 @@ simulation::impl::impl(std::uint64_t seed, simulation& s)
   host.on_open = [&s](const std::string& pool, std::uint64_t generation) {
     return s.on_open ? s.on_open(pool, generation) : program_script{};
   };
-  host.loop().at_rest = [this] { check_rest(); };
+  host.loop().at_rest = [this] { at_rest(); };
 }
 
 /// From now on a supervisor lives, and the policy begins.
@@ -78,12 +86,13 @@ void simulation::impl::live() {
   started.text = name;
   log.record(std::move(started));
   if (!self) self.emplace(host, log, name);
+  promises.watch(&*self);
   auto tell = [this](std::string_view what, const std::exception_ptr& failure) {
     self->note(fmt::format("{}: {}", what, words_of(failure)));
     return 1;
   };
   auto done = [this](const std::exception_ptr& error, int result) {
-    escaped = error;
+    if (error) std::rethrow_exception(error);
     code = result;
   };
   asio::co_spawn(host.executor_for("the policy"),
@@ -91,22 +100,41 @@ void simulation::impl::live() {
 }
 
 void simulation::impl::crash() {
+  promises.watch(nullptr);
   host.crash();
   self.reset();
 }
 
 bool simulation::impl::run_until(const std::function<bool()>& done, duration limit) {
-  bool reached = host.run_until(done, limit);
-  if (escaped) std::rethrow_exception(std::exchange(escaped, nullptr));
-  return reached;
+  return host.run_until(
+      [&] {
+        after_step();
+        return done();
+      },
+      limit);
 }
 
-void simulation::impl::check_rest() {
+void simulation::impl::after_step() {
+  promises.look();
+  check();
+  if (work && host.loop().steps() >= next_step) std::exchange(work, nullptr)();
+}
+
+void simulation::impl::at_rest() {
   auto culprit = host.loop().waiting_outside();
   if (!culprit.empty())
     fail(culprit +
-         " waits for something outside the simulation, such as a timer of Asio's own; "
-         "there is supervisor::sleep_for() for that, with_deadline() and interval_timer");
+         " waits for something outside the simulation, such as a timer of Asio's own; there are "
+         "supervisor::sleep_for(), with_deadline() and interval_timer for that");
+  if (code)
+    promises.at_end();
+  else
+    promises.at_rest();
+  check();
+}
+
+void simulation::impl::check() {
+  if (!promises.broken().empty()) fail(promises.broken());
 }
 
 void simulation::impl::fail(const std::string& why) const {
@@ -176,15 +204,25 @@ void simulation::turn_wall_clock(duration ahead) { impl_->host.turn_wall_clock(a
 // What the test does.
 
 int simulation::run(duration limit) {
-  if (impl_->run_until([this] { return impl_->code.has_value(); }, limit)) return *impl_->code;
-  impl_->fail(fmt::format("the policy has not ended after {} s",
-                          std::chrono::duration<double>(limit).count()));
+  auto began = now();
+  if (impl_->run_until([this] { return impl_->code.has_value(); }, limit)) {
+    settle();
+    return *impl_->code;
+  }
+  auto waited = std::chrono::duration<double>(now() - began).count();
+  impl_->fail(fmt::format("the policy has not ended after {} s{}", waited,
+                          now() - began < limit ? ", and nothing can happen any more" : ""));
 }
 
 void simulation::run_for(duration d) {
   auto end = later(now(), d);
-  run_until([this, end] { return now() >= end; }, d);
+  run_until([] { return false; }, d);
   impl_->host.run_for(end - now());
+}
+
+void simulation::after_step(std::uint64_t steps, std::function<void()> work) {
+  impl_->next_step = steps;
+  impl_->work = std::move(work);
 }
 
 bool simulation::run_until(const std::function<bool()>& done, duration limit) {
@@ -195,6 +233,7 @@ void simulation::settle() { run_for({}); }
 
 // What the test sees.
 
+bool simulation::running() const { return impl_->self && !impl_->code; }
 std::optional<int> simulation::exit_code() const { return impl_->code; }
 
 pool_status simulation::pool(std::string_view name) const {

@@ -30,7 +30,10 @@ class virtual_loop::life final : public executor_home {
   void take(std::unique_ptr<job> work, name_id name) override {
     if (!over_) loop_.ready_.push_back({std::move(work), name});
   }
-  name_id run_as(name_id name) noexcept override { return std::exchange(current_, name); }
+  name_id run_as(name_id name) noexcept override {
+    look_outside();
+    return std::exchange(current_, name);
+  }
   void work_begins(name_id name) noexcept override {
     ++busy_[name];
     touched_ = true;

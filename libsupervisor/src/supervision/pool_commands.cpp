@@ -108,12 +108,24 @@ boost::system::error_code pool_keeper::signal(unsigned number, int signal) {
   auto* s = state_.keeper_of(number);
   if (!s) return errc::no_such_slot;
   if (!s->pid) return make_error_code(boost::system::errc::no_such_process);
-  return host_.signal(s->child, signal);
+  return send(*s, signal);
 }
 
 void pool_keeper::signal_all(int signal) {
   for (auto& s : state_.slots)
-    if (s.pid) host_.signal(s.child, signal);
+    if (s.pid) send(s, signal);
+}
+
+boost::system::error_code pool_keeper::send(const slot_state& s, int signal) {
+  auto e = about_pool(event_kind::worker_signalled);
+  e.slot_id = s.id;
+  e.slot = s.number;
+  e.generation = s.generation;
+  e.child = s.child;
+  e.pid = s.pid;
+  e.number = signal;
+  transition(std::move(e));
+  return host_.signal(s.child, signal);
 }
 
 // The waiting. Each looks at the state after every change, and needs to have seen none of them.

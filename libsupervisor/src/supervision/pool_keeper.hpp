@@ -99,6 +99,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   static settlement when_rolled(self_ptr, std::uint64_t generation);
   static settlement when_restarted(self_ptr, std::uint64_t fresh);
   event about_pool(event_kind) const;
+  boost::system::error_code send(const slot_state&, int signal);
 
   host& host_;
   const boost::asio::any_io_executor executor_;  ///< the host's, which may be gone before a handle

@@ -1,0 +1,228 @@
+#include "simulation/invariants.hpp"
+
+#include <algorithm>
+
+#include "simulation/virtual_loop.hpp"
+#include "supervision/decide.hpp"
+#include "supervision/pool_keeper.hpp"
+
+namespace supervisor {
+
+namespace {
+
+/// The most workers that a rollout adds to those that are wanted.
+constexpr std::ptrdiff_t surge = 1;
+
+std::string name_of(const pool_state& p, const slot_state& s) {
+  return p.name + "." + std::to_string(s.number);
+}
+
+bool stays(const slot_state& s) { return s.retiring == exit_cause::none && !s.replaces; }
+
+/// It takes the place of a worker of another generation.
+bool rolled_in(const pool_state& p, const slot_state& s) {
+  auto* old = s.replaces && s.retiring == exit_cause::none ? p.find(s.replaces) : nullptr;
+  return old && old->generation != s.generation;
+}
+
+/// While one of these is so, the pool waits for the world and not for itself.
+bool world_is_slow(const pool_keeper& keeper) {
+  auto& p = keeper.state();
+  if (p.rolling && !p.opened) return true;
+  return std::ranges::any_of(p.slots, [&](auto& s) {
+    return s.now == phase::launching ||
+           (s.now == phase::waiting && !keeper.program(s.generation).open);
+  });
+}
+
+duration sum_of_deadlines(const pool_keeper& keeper) {
+  constexpr auto stuck = std::chrono::seconds(5);  // the ladder of one that hangs
+  duration sum{};
+  for (auto& s : keeper.state().slots) {
+    auto& what = keeper.what(s.generation);
+    auto one = what.boot_timeout + what.alive_for + stuck;
+    for (auto& step : what.stop) one = one + step.wait;
+    sum += 2 * one;  // a rollout, and its undoing
+  }
+  return sum + std::chrono::seconds(1);
+}
+
+std::string who_blocks(const pool_state& p) {
+  std::string names;
+  for (auto& s : p.slots)
+    if (s.now != phase::ready || s.replaces || s.retiring != exit_cause::none)
+      names += (names.empty() ? "" : ", ") + name_of(p, s);
+  return names.empty() ? p.name : names;
+}
+
+}  // namespace
+
+void invariants::fail(std::string what) {
+  if (broken_.empty()) broken_ = std::move(what);
+}
+
+void invariants::check(bool holds, std::string_view what, const std::string& who) {
+  if (!holds) fail(who + ": " + std::string(what));
+}
+
+void invariants::watch(const supervisor* self) {
+  died_ = died_ || (self_ && self != self_);
+  self_ = self;
+}
+
+const pool_state* invariants::state(const std::string& pool) const {
+  auto found = self_ ? self_->find_pool(pool) : std::nullopt;
+  return found ? &found->keeper().state() : nullptr;
+}
+
+// Each event.
+
+void invariants::take_in(const event& e) noexcept {
+  check(e.cause < e.id, "its cause comes after it", "event " + std::to_string(e.id));
+  changed_ = true;
+  if (e.pool.empty()) return;
+  auto& pool = pools_[e.pool];
+  if (e.kind == event_kind::pool_opened) {
+    pool = {};
+    pool.folded.name = e.pool;
+  }
+  pool.changed = true;
+  switch (e.kind) {
+    case event_kind::worker_stopping:
+    case event_kind::worker_escalated:
+    case event_kind::worker_signalled:
+      take_in_stop(e);
+      break;
+    case event_kind::worker_reported:
+      take_in_report(e);
+      break;
+    case event_kind::slot_retiring:
+      take_in_retirement(pool.folded, e);
+      break;
+    case event_kind::worker_exited:
+      // What it did itself is news; what it was told to do is not.
+      if (auto* s = pool.folded.find(e.slot_id); s && s->stopped_for == exit_cause::none)
+        pool.unsettled_for = {};
+      break;
+    default:
+      break;
+  }
+  auto command = pool.folded.last_command;
+  apply(pool.folded, e);
+  if (pool.folded.last_command != command) pool.unsettled_for = {};
+}
+
+void invariants::take_in_stop(const event& e) {
+  auto who = e.pool + "." + std::to_string(e.slot);
+  bool reason = e.kind != event_kind::worker_stopping || e.why != exit_cause::none;
+  check(reason, "it is told to stop for no reason", who);
+  reasons_.emplace(e.child, e.number);
+}
+
+void invariants::take_in_report(const event& e) {
+  if (e.pid <= 0) return;
+  check(++reports_[e.pid] == 1, "it is reported twice",
+        e.pool + "." + std::to_string(e.slot) + " pid " + std::to_string(e.pid));
+}
+
+void invariants::take_in_retirement(const pool_state& p, const event& e) {
+  auto* old = p.find(e.slot_id);
+  bool gives_way = e.why == exit_cause::replaced || e.why == exit_cause::recycled;
+  if (!old || !gives_way || !stays(*old)) return;
+  bool ready = std::ranges::any_of(p.slots, [&](auto& s) {
+    return s.replaces == old->id && s.now == phase::ready && s.retiring == exit_cause::none;
+  });
+  check(ready, "it is told to leave for one that is not ready", name_of(p, *old));
+}
+
+// Each step.
+
+void invariants::look() {
+  look_at_signals();
+  if (!std::exchange(changed_, false)) return;
+  for (auto& [name, pool] : pools_) {
+    if (!std::exchange(pool.changed, false)) continue;
+    auto* now = state(name);
+    check(!now || *now == pool.folded, "its state is not the fold of its events", name);
+    auto more = std::ranges::count_if(pool.folded.slots,
+                                      [&](auto& s) { return rolled_in(pool.folded, s); });
+    check(more <= surge, "a rollout has too many workers on trial", name);
+  }
+  look_at_children();
+}
+
+void invariants::look_at_signals() {
+  for (; signals_seen_ < host_.sent.size(); ++signals_seen_) {
+    auto& [child, number] = host_.sent[signals_seen_];
+    auto reason = reasons_.find({child, number});
+    if (reason != reasons_.end())
+      reasons_.erase(reason);
+    else
+      fail(signal_name(number) + " is sent to child " + std::to_string(child) +
+           " and no event says why");
+  }
+}
+
+void invariants::look_at_children() {
+  if (!self_) return;
+  std::set<std::pair<std::string_view, std::uint64_t>> slots;
+  for (auto id : host_.living()) {
+    auto& key = host_.request(id).key;
+    auto pool = pools_.find(key.pool);
+    auto* s = pool == pools_.end() ? nullptr : pool->second.folded.find(key.slot_id);
+    auto who = [&] { return key.pool + ", pid " + std::to_string(host_.look(id).pid); };
+    if (!s || s->child != id || s->launches != key.launch) fail(who() + ": it is no slot's worker");
+    if (!slots.emplace(key.pool, key.slot_id).second) fail(who() + ": its slot has another");
+  }
+}
+
+// Before time passes.
+
+void invariants::at_rest() {
+  auto now = host_.now();
+  auto passed = now - last_rest_.value_or(now);
+  last_rest_ = now;
+  if (!self_) return;
+  for (auto& [name, pool] : pools_) rest_of(name, pool, passed);
+}
+
+void invariants::rest_of(const std::string& name, watched_pool& pool, duration passed) {
+  auto found = self_->find_pool(name);
+  if (!found || found->keeper().state().stopped) return;
+  auto& keeper = found->keeper();
+  auto& p = keeper.state();
+  auto undecided = next_event(p);
+  check(!undecided || undecided->kind == event_kind::pool_stopped,
+        "what could be decided is not: " + std::string(undecided ? to_string(undecided->kind) : ""),
+        name);
+  check(std::ranges::count_if(p.slots, stays) <= static_cast<std::ptrdiff_t>(p.wanted()),
+        "it has more workers than are wanted", name);
+  for (auto& s : p.slots) {
+    bool bound = s.now == phase::starting || s.now == phase::stopping;
+    check(!bound || s.deadline > host_.now(), "its deadline has passed unheeded", name_of(p, s));
+  }
+  if (settled(p) || world_is_slow(keeper))
+    pool.unsettled_for = {};
+  else
+    pool.unsettled_for += passed;
+  if (pool.unsettled_for > sum_of_deadlines(keeper))
+    fail(who_blocks(p) +
+         ": it keeps the pool from settling for longer than all deadlines together");
+}
+
+void invariants::at_end() {
+  for (auto& left : host_.leftovers()) fail(left + ": it is left behind");
+  for (auto& coroutine : host_.loop().busy())
+    fail(coroutine + ": it outlives the group that it belongs to");
+  for (auto& [name, pool] : pools_) {
+    auto* now = state(name);
+    check(!now || now->stopped, "it is not stopped", name);
+  }
+  // One that was never made has no pid, and a supervisor that was killed takes reports along.
+  auto made = host_.made();
+  if (!died_ && reports_.size() != made)
+    fail(std::to_string(made) + " processes were made, and " + std::to_string(reports_.size()) +
+         " reported");
+}
+
+}  // namespace supervisor
