@@ -317,6 +317,7 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   hangs.number = SIGABRT;
   hangs.text = "GET /slow, 12 s in";
   add("has not left: sent SIGKILL", of_worker(event_kind::worker_escalated)).number = SIGKILL;
+  add("sent SIGUSR1", of_worker(event_kind::worker_signalled)).number = SIGUSR1;
   add("hello", event(event_kind::note)).text = "hello";
 
   std::set<event_kind> told{event_kind::worker_exited, event_kind::worker_reported};
