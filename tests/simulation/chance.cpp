@@ -1,11 +1,6 @@
-// Random lives, by seed: whatever happens, the state is the fold of the events, every child is a
-// slot's and no slot has two, a rollout has one worker too many at most, nobody is killed without a
-// recorded reason, every child is reported once, every command is answered, and once the trouble
-// ends the pool is as it is wanted.
-#include <algorithm>
-#include <map>
+// Random lives, by seed: whatever happens, every promise of invariants.hpp holds, every command is
+// answered, and once the trouble ends the pool is as it is wanted.
 #include <random>
-#include <set>
 
 #include "supervision/decide.hpp"
 #include "support/world.hpp"
@@ -27,8 +22,8 @@ class life : world {
       return s;
     };
     if (seed % 2) host.shuffle();
+    host.loop().at_rest = [this] { promises.at_rest(); };
     web(3);
-    check_each_event();
   }
 
   void run_all() {
@@ -46,13 +41,9 @@ class life : world {
     BOOST_TEST(host.living().size() == 4u);
     for (auto id : host.living()) BOOST_TEST(host.request(id).generation == state().generation);
     run(pool.stop());
-    BOOST_TEST(host.living().empty());
-    BOOST_TEST(always_the_fold_);
-    BOOST_TEST(every_child_is_a_slots_);
-    BOOST_TEST(one_too_many_at_most_);
-    check_kills();
-    check_reports();
-    for (auto& e : events) BOOST_TEST(e.cause < e.id);
+    host.poll();
+    promises.at_end();
+    BOOST_TEST(promises.broken() == "");
   }
 
  private:
@@ -121,85 +112,25 @@ class life : world {
 
   void die_and_rise() {
     answers_.clear();
-    mortal_ = true;
     auto written = state();
     auto specs = keeper().specs();
     crash();
     boot();
     sup->adopt(std::move(written), std::move(specs));
-    check_each_event();
-  }
-
-  /// From now on, at each event; the pool is told before this sink is.
-  void check_each_event() {
-    folded_ = {};
-    folded_.name = "web";
-    for (auto& e : events) apply(folded_, e);
-    checker_ = log.subscribe([this](const event& e) {
-      apply(folded_, e);
-      always_the_fold_ = always_the_fold_ && folded_ == state();
-    });
   }
 
   void live_for(duration d) {
     auto end = host.now() + d;
     auto reached = [&] {
-      look();
+      promises.look();
       return host.now() >= end;
     };
     if (!host.run_until(reached, d)) host.run_for(end - host.now());
   }
 
-  void look() {
-    std::set<std::uint64_t> slots;
-    for (auto id : host.living()) {
-      auto& key = host.request(id).key;
-      auto* s = state().find(key.slot_id);
-      bool known = s && s->child == id && s->launches == key.launch;
-      every_child_is_a_slots_ =
-          every_child_is_a_slots_ && known && slots.insert(key.slot_id).second;
-    }
-    auto rolled_in = [&](const slot_state& s) {
-      auto* old = s.replaces && s.retiring == exit_cause::none ? state().find(s.replaces) : nullptr;
-      return old && old->generation != s.generation;
-    };
-    one_too_many_at_most_ =
-        one_too_many_at_most_ && std::ranges::count_if(state().slots, rolled_in) <= 1;
-  }
-
-  void check_kills() {
-    std::multiset<std::pair<std::uint64_t, std::int64_t>> steps;
-    for (auto& e : events)
-      if (e.kind == event_kind::worker_stopping || e.kind == event_kind::worker_escalated) {
-        BOOST_TEST((e.kind == event_kind::worker_escalated || e.why != exit_cause::none));
-        steps.emplace(e.child, e.number);
-      }
-    for (auto& [child, number] : host.sent) {
-      auto step = steps.find({child, number});
-      BOOST_REQUIRE((step != steps.end()));
-      steps.erase(step);
-    }
-  }
-
-  /// A supervisor that died may have taken a report along; nobody hears one twice.
-  void check_reports() {
-    std::map<pid_t, unsigned> told;
-    for (auto& e : events)
-      if (e.kind == event_kind::worker_reported && e.pid > 0) ++told[e.pid];
-    for (auto& [pid, times] : told) BOOST_TEST(times == 1u);
-    auto reports = count(event_kind::worker_reported);
-    BOOST_TEST((mortal_ ? reports <= host.launches() : reports == host.launches()));
-  }
-
   std::mt19937_64 dice_;
   bool troubled_ = true;
-  pool_state folded_;
-  std::shared_ptr<void> checker_;
   std::vector<test::result<outcome>> answers_;
-  bool mortal_ = false;
-  bool always_the_fold_ = true;
-  bool every_child_is_a_slots_ = true;
-  bool one_too_many_at_most_ = true;
 };
 
 }  // namespace

@@ -9,7 +9,9 @@
 #include <optional>
 #include <vector>
 
+#include "simulation/invariants.hpp"
 #include "simulation/simulated_host.hpp"
+#include "simulation/virtual_loop.hpp"
 #include "supervision/pool_keeper.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/supervisor.hpp"
@@ -27,6 +29,7 @@ class world {
   explicit world(std::uint64_t seed = 1)
       : host(seed), log([this] { return std::pair(host.now(), host.wall_now()); }) {
     recorder_ = log.subscribe([this](const supervisor::event& e) {
+      promises.take_in(e);
       events.push_back(e);
       if (std::getenv("TEST_JOURNAL")) BOOST_TEST_MESSAGE(describe(e, host.now()));
     });
@@ -35,9 +38,13 @@ class world {
   ~world() { crash(); }
   world(const world&) = delete;
 
-  void boot() { sup = std::make_unique<supervisor::supervisor>(host, log, "test"); }
+  void boot() {
+    sup = std::make_unique<supervisor::supervisor>(host, log, "test");
+    promises.watch(sup.get());
+  }
   /// The supervisor is gone between two steps; the children live on.
   void crash() {
+    promises.watch(nullptr);
     host.crash();
     sup.reset();
   }
@@ -92,6 +99,7 @@ class world {
   }
 
   supervisor::simulated_host host;
+  supervisor::invariants promises{host};
   supervisor::journal log;
   std::vector<supervisor::event> events;
   std::unique_ptr<supervisor::supervisor> sup;

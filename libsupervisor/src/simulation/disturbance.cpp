@@ -19,14 +19,14 @@ std::uint64_t mix(std::uint64_t z) {
 
 duration part_of(duration all, std::uint64_t chance) { return all / 1000 * (chance % 1000); }
 
-struct trouble {
+struct launch_trouble {
   const char* name;
   void (*make)(process_script&, std::uint64_t chance);
 };
 
-const std::vector<trouble>& troubles() {
+const std::vector<launch_trouble>& troubles() {
   using namespace std::chrono_literals;
-  static const std::vector<trouble> all{
+  static const std::vector<launch_trouble> all{
       {"fails with EAGAIN",
        [](auto& s, auto) { s.launch_fails = launch_error{"clone", EAGAIN, ""}; }},
       {"fails with EMFILE",

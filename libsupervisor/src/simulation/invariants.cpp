@@ -29,6 +29,7 @@ bool rolled_in(const pool_state& p, const slot_state& s) {
 bool world_is_slow(const pool_keeper& keeper) {
   auto& p = keeper.state();
   if (p.rolling && !p.opened) return true;
+  if (p.slots.empty()) return true;  // of the last one the report is to come
   return std::ranges::any_of(p.slots, [&](auto& s) {
     return s.now == phase::launching ||
            (s.now == phase::waiting && !keeper.program(s.generation).open);
@@ -102,14 +103,14 @@ void invariants::take_in(const event& e) noexcept {
     case event_kind::worker_exited:
       // What it did itself is news; what it was told to do is not.
       if (auto* s = pool.folded.find(e.slot_id); s && s->stopped_for == exit_cause::none)
-        pool.unsettled_for = {};
+        pool.settling = {};
       break;
     default:
       break;
   }
   auto command = pool.folded.last_command;
   apply(pool.folded, e);
-  if (pool.folded.last_command != command) pool.unsettled_for = {};
+  if (pool.folded.last_command != command) pool.settling = {};
 }
 
 void invariants::take_in_stop(const event& e) {
@@ -201,11 +202,12 @@ void invariants::rest_of(const std::string& name, watched_pool& pool, duration p
     bool bound = s.now == phase::starting || s.now == phase::stopping;
     check(!bound || s.deadline > host_.now(), "its deadline has passed unheeded", name_of(p, s));
   }
-  if (settled(p) || world_is_slow(keeper))
-    pool.unsettled_for = {};
-  else
-    pool.unsettled_for += passed;
-  if (pool.unsettled_for > sum_of_deadlines(keeper))
+  auto& trial = pool.settling;
+  if (settled(p)) trial = {};
+  if (trial.counts) trial.lasts += passed;
+  trial.counts = !settled(p) && !world_is_slow(keeper);
+  trial.allowed = std::max(trial.allowed, sum_of_deadlines(keeper));
+  if (trial.lasts > trial.allowed)
     fail(who_blocks(p) +
          ": it keeps the pool from settling for longer than all deadlines together");
 }

@@ -43,8 +43,12 @@ class invariants {
  private:
   struct watched_pool {
     pool_state folded;
-    bool changed = false;      ///< since it was last looked at
-    duration unsettled_for{};  ///< since somebody last wanted or did something
+    bool changed = false;  ///< since it was last looked at
+    struct {
+      bool counts = false;  ///< time that passes from now on
+      duration lasts{};
+      duration allowed{};  ///< the sum of the deadlines that it has had
+    } settling;            ///< since somebody last wanted or did something
   };
   using signal_sent = std::pair<std::uint64_t, std::int64_t>;  ///< to which child, number
 
