@@ -18,6 +18,7 @@ if(Python3_FOUND)
   if(TARGET prefork)
     man(app prefork prefork 1 "keep a pool of worker processes on shared listening sockets")
     man(app control prefork-control 7 "the control socket of a prefork master")
+    man(app configuration prefork-configuration 7 "several pools from a file")
     man(app restart prefork-restart 7 "when a dead worker is started again")
   endif()
   man(dev overview libsupervisor 7 "turn a program into a supervisor")
@@ -77,7 +78,7 @@ if(TARGET prefork)
   documents_of(app prefork)
   install(FILES apps/prefork/prefork.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
           RENAME prefork COMPONENT app)
-  install(FILES apps/examples/prefork@.service DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/prefork/examples
+  install(FILES apps/examples/prefork@.service apps/examples/shop.toml DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/prefork/examples
           COMPONENT app)
   install(DIRECTORY apps/examples/any_language DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/prefork/examples
           COMPONENT app FILES_MATCHING REGEX "worker\\.(c|py|js)$")

@@ -8,12 +8,17 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <utility>
 
 #include "client.hpp"
+#include "config.hpp"
 #include "demo.hpp"
+#include "fleet.hpp"
+#include "plan.hpp"
 #include "render.hpp"
 #include "supervisor/errc.hpp"
 #include "top.hpp"
@@ -43,6 +48,11 @@ const char* target_of(verb what) {
       return "/restart";
     case verb::signal:
       return "/signal";
+    case verb::plan:
+      return "/plan";
+    case verb::apply:
+      return "/apply";
+    case verb::check:
     case verb::stop:
       break;
   }
@@ -83,10 +93,12 @@ int show_status(const control_request& what, const answer& got) {
   return health_of(status);
 }
 
-/// Silent when all is well: the exit code tells.
+/// Silent when all is well, but for what there is to read: the exit code tells.
 int show_outcome(const answer& got) {
   auto outcome = parse_answer(got);
   auto code = static_cast<int>(integer(outcome, "exit", exit_code::failed));
+  if (auto* text = outcome.if_contains("text"); text && text->is_string())
+    fmt::print(code == exit_code::usage ? stderr : stdout, "{}", text->get_string().c_str());
   auto* reason = outcome.if_contains("reason");
   if (reason && reason->is_string())
     fmt::print(stderr, "prefork: {}\n",
@@ -149,7 +161,70 @@ std::optional<std::string> find_listener_fault(const run_request& what) {
   return "the demo serves the listener named http; add -b http=ADDR, or a command after --";
 }
 
+int tell(const bad_configuration& wrong) {
+  fmt::print(stderr, "{}\n", wrong.what());
+  return exit_code::usage;
+}
+
+/// With everything that the machine has to have.
+int check(const std::string& file) {
+  auto wanted = load_configuration(file, inspect_here);
+  fmt::print("{} is right; it would run:\n{}", file, render(make_plan({}, wanted)));
+  return exit_code::ok;
+}
+
+/// Whom to ask, and for what. The machine is the master's to look at.
+control_request ask_about_file(control_request what) {
+  auto wanted = load_configuration(what.file, inspect_alone);
+  if (what.control.empty()) {
+    auto& run = wanted.master.run;
+    what.name = run.control.empty() ? run.name : std::string();
+    what.control = run.control.empty() ? supervisor::default_control_path(run.name) : run.control;
+  }
+  auto body = json::parse(what.body).as_object();
+  body["argument"] = std::filesystem::absolute(what.file).string();
+  what.body = json::serialize(body);
+  return what;
+}
+
+int ask_master(const control_request& what) {
+  bool looks = what.what == verb::status;
+  bool unasked = looks && !what.timeout;  // for a time to wait
+  try {
+    bool stops = what.what == verb::stop;
+    auto body = looks ? std::string() : what.body;
+    auto timeout = unasked ? std::optional(status_patience) : what.timeout;
+    auto got = ask(what.control, what.name, target_of(what.what), body, timeout, stops);
+    if (got.status == 200 && looks) return show_status(what, got);
+    return show_outcome(got);
+  } catch (const no_answer& failure) {
+    if (unasked && failure.code == exit_code::timed_out) {
+      fmt::print(stderr, "prefork: the master at {} does not answer; is it stopped?\n",
+                 what.control);
+      return exit_code::unreachable;
+    }
+    fmt::print(stderr, "prefork: {}\n", failure.what());
+    return failure.code;
+  }
+}
+
 }  // namespace
+
+int run(int argc, char** argv, const config_request& what) {
+  try {
+    auto wanted = load_configuration(what.file, inspect_here);
+    what.override_master(wanted.master);
+    auto how = wanted.master.run;
+    fleet all(what.file, std::move(wanted), what.override_master);
+    how.verbs = all.verbs();
+    auto decide = [&all](supervisor::supervisor& self) { return all.run(self); };
+    std::vector<supervisor::worker_function> functions;
+    functions.push_back(demo());
+    return supervisor::run(argc, argv, decide, std::move(functions), std::move(how));
+  } catch (const bad_configuration& wrong) {
+    return tell(wrong);
+  }
+}
 
 int run(int argc, char** argv, run_request what) {
   auto fault = supervisor::find_fault(what.what);
@@ -176,23 +251,11 @@ int run(int argc, char** argv, run_request what) {
 
 int control(const control_request& what) {
   if (what.what == verb::top) return top(what);
-  bool looks = what.what == verb::status;
-  bool unasked = looks && !what.timeout;  // for a time to wait
   try {
-    bool stops = what.what == verb::stop;
-    auto body = looks ? std::string() : what.body;
-    auto timeout = unasked ? std::optional(status_patience) : what.timeout;
-    auto got = ask(what.control, what.name, target_of(what.what), body, timeout, stops);
-    if (got.status == 200 && looks) return show_status(what, got);
-    return show_outcome(got);
-  } catch (const no_answer& failure) {
-    if (unasked && failure.code == exit_code::timed_out) {
-      fmt::print(stderr, "prefork: the master at {} does not answer; is it stopped?\n",
-                 what.control);
-      return exit_code::unreachable;
-    }
-    fmt::print(stderr, "prefork: {}\n", failure.what());
-    return failure.code;
+    if (what.what == verb::check) return check(what.file);
+    return ask_master(what.file.empty() ? what : ask_about_file(what));
+  } catch (const bad_configuration& wrong) {
+    return tell(wrong);
   }
 }
 

@@ -5,8 +5,9 @@
 
 namespace app {
 
-/// Both return the exit code.
+/// All return the exit code.
 int run(int argc, char** argv, run_request);
+int run(int argc, char** argv, const config_request&);
 int control(const control_request&);
 
 }  // namespace app

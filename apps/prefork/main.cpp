@@ -17,6 +17,8 @@ int main(int argc, char** argv) {
   auto request = app::parse({argv + 1, argv + argc});
   if (auto* run = std::get_if<app::run_request>(&request))
     return app::run(argc, argv, std::move(*run));
+  if (auto* config = std::get_if<app::config_request>(&request))
+    return app::run(argc, argv, *config);
   if (auto* control = std::get_if<app::control_request>(&request)) return app::control(*control);
   auto& told = std::get<app::message>(request);
   fmt::print(told.code == 0 ? stdout : stderr, "{}", told.text);

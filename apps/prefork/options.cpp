@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
-#include <filesystem>
+#include <list>
 #include <stdexcept>
 
-#include "restart_words.hpp"
+#include "settings.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/version.hpp"
 #include "values.hpp"
@@ -25,55 +25,46 @@ using verb = control_request::verb;
 
 // --- prefork run
 
-struct run_texts {
-  std::string workers = "2", name = "prefork", graceful, boot, hang, overdue, drain, stop_signal,
-              user, group, umask, directory, ready, starts, control, pidfile, level = "info",
-              format = "text", file;
-  strings listeners, environment, limits, restart;
+/// A setting as the command line says it.
+struct said {
+  explicit said(const setting& w) : what(w), option("--" + std::string(w.name)) {}
+  const setting& what;
+  std::string option, text;
+  strings texts;
+  bool flag = false;
 };
 
+struct run_texts {
+  std::string config;
+  std::list<said> settings;  ///< CLI11 writes into them
+  strings listeners;
+};
+
+/// One value an option: a list takes all that follow otherwise.
+void add_setting(CLI::App& run, said& s) {
+  auto names = s.what.letter ? fmt::format("-{},{}", s.what.letter, s.option) : s.option;
+  bool repeatable = s.what.form == setting::shape::list || s.what.form == setting::shape::table;
+  if (s.what.form == setting::shape::flag)
+    run.add_flag(names, s.flag, s.what.help);
+  else if (repeatable)
+    run.add_option(names, s.texts, s.what.help)->type_name(s.what.type)->allow_extra_args(false);
+  else
+    run.add_option(names, s.text, s.what.help)
+        ->type_name(s.what.type)
+        ->take_last();  // so that a script's options can be overridden
+}
+
 void add_run_options(CLI::App& run, run_texts& t) {
-  // One value an option: a list takes all that follow otherwise.
-  auto add = [&](const char* name, auto& value, const char* type, const char* help) {
-    auto* option = run.add_option(name, value, help)->type_name(type)->allow_extra_args(false);
-    if constexpr (std::is_same_v<decltype(value), std::string&>)
-      option->take_last();  // so that a script's options can be overridden
-  };
-  add("-w,--workers", t.workers, "N", "how many workers; auto: one a CPU (default 2)");
-  add("-b,--bind", t.listeners, "[NAME=]ADDR",
-      "to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; "
-      "repeatable (default http=127.0.0.1:8080)");
-  add("--name", t.name, "NAME", "of this master (default prefork)");
-  add("--graceful-timeout", t.graceful, "TIME",
-      "how long a worker may finish what it has in flight before KILL (default 30)");
-  add("--boot-timeout", t.boot, "TIME", "how long a worker may take to be ready (default 60)");
-  add("--timeout", t.hang, "TIME",
-      "end a worker of the demo whose event loop does not answer (default 0: never)");
-  add("--request-timeout", t.overdue, "TIME",
-      "end a worker of the demo one of whose requests does not end (default 0: never)");
-  add("--drain-delay", t.drain, "TIME", "after TERM, serve on for this long (default 0)");
-  add("--stop-signal", t.stop_signal, "SIG", "tells a worker to leave (default TERM)");
-  add("--user", t.user, "USER", "workers run as this user, by name or number");
-  add("--group", t.group, "GROUP", "and this group");
-  add("--umask", t.umask, "MASK", "workers' umask, octal");
-  add("--chdir", t.directory, "DIR", "workers' directory");
-  add("--env", t.environment, "K=V", "for the workers; repeatable");
-  add("--limit", t.limits, "NAME=SOFT[:HARD]",
-      "for the workers, such as nofile=4096 or core=unlimited; repeatable");
-  add("--ready", t.ready, "WHEN",
-      "when a worker counts as ready: notify (it sent READY=1), alive[:TIME] (it has lived for "
-      "that), auto (whichever comes first; default)");
-  add("--restart", t.restart, "[CAUSES:]WORDS",
-      "when a worker that is gone is started again, such as transient,give-up=5/60s; with causes, "
-      "after those; repeatable: see doc/restart.md (default: for ever, backing off)");
-  add("--start-rate", t.starts, "N[/BURST]",
-      "start at most so many workers a second (default 100), and at once");
-  add("--control", t.control, "PATH",
-      "the control socket (default: by name, in $XDG_RUNTIME_DIR/prefork or /run/prefork)");
-  add("--pidfile", t.pidfile, "PATH", "write the main pid there while running");
-  add("--log-level", t.level, "LEVEL", "debug, info, notice, warning or error (default info)");
-  add("--log-format", t.format, "FORMAT", "text (default) or json");
-  add("--log-file", t.file, "PATH", "instead of stderr; reopened on USR1");
+  run.add_option("--config", t.config, "several pools, from this file; see: prefork check --help")
+      ->type_name("FILE")
+      ->take_last();
+  run.add_option("-b,--bind", t.listeners,
+                 "to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; "
+                 "repeatable (default http=127.0.0.1:8080)")
+      ->type_name("[NAME=]ADDR")
+      ->allow_extra_args(false);
+  for (auto& s : settings())
+    if (s.type) add_setting(run, t.settings.emplace_back(s));
   run.footer(
       "After -- comes a command, run instead of the bundled demo. Its sockets are told by "
       "LISTEN_FDS,\nand {fd:NAME} in an argument becomes the number of that listener.\n"
@@ -85,64 +76,16 @@ void add_run_options(CLI::App& run, run_texts& t) {
       "  prefork run --stop-signal QUIT -- nginx -g 'daemon off;'");
 }
 
-void read_readiness(const std::string& text, sup::spec& what) {
-  if (text.empty() || text == "auto") return;
-  if (text == "notify") {
-    what.ready = sup::readiness::notify;
-  } else if (text == "alive" || text.rfind("alive:", 0) == 0) {
-    what.ready = sup::readiness::alive;
-    if (text.size() > 5) what.alive_for = duration_of("--ready", text.substr(6));
-  } else {
-    complain(fmt::format("--ready: \"{}\" is not auto, notify, alive or alive:SECONDS", text));
+std::vector<word> read_words(const CLI::App& run, run_texts& t, const strings& command) {
+  std::vector<word> words;
+  for (auto& each : command) words.emplace_back(find_setting("command"), "the command", each);
+  for (auto& s : t.settings) {
+    if (run.count(s.option) == 0) continue;
+    if (s.what.form == setting::shape::flag) s.text = s.flag ? "true" : "false";
+    if (s.texts.empty()) s.texts.push_back(s.text);
+    for (auto& text : s.texts) words.emplace_back(s.what, s.option, text);
   }
-}
-
-void read_environment(const strings& pairs, sup::spec& what) {
-  for (auto& pair : pairs) {
-    auto equals = pair.find('=');
-    if (equals == pair.npos || equals == 0)
-      complain(fmt::format("--env: \"{}\" is not NAME=VALUE", pair));
-    what.env(pair.substr(0, equals), pair.substr(equals + 1));
-  }
-}
-
-void read_spec(const run_texts& t, sup::spec& what) {
-  read_readiness(t.ready, what);
-  read_environment(t.environment, what);
-  for (auto& text : t.limits) what.limits.push_back(limit_of(text));
-  what.user = t.user;
-  what.group = t.group;
-  what.directory = t.directory;
-  if (!t.umask.empty()) {
-    auto mask = number_of<mode_t>(t.umask, 8);
-    if (!mask || *mask > 0777)
-      complain(fmt::format("--umask: \"{}\" is not octal, such as 027", t.umask));
-    what.umask = *mask;
-  }
-  if (!t.boot.empty()) what.boot_timeout = duration_of("--boot-timeout", t.boot);
-  if (!t.hang.empty()) what.hang_timeout = duration_of("--timeout", t.hang);
-  if (what.hang_timeout > sup::duration{} && !what.is_function())
-    complain("--timeout: a command cannot be asked for a sign of life; leave it out");
-  if (!t.overdue.empty()) what.request_timeout = duration_of("--request-timeout", t.overdue);
-  if (what.request_timeout > sup::duration{} && !what.is_function())
-    complain("--request-timeout: a command does not tell of its requests; leave it out");
-  if (!t.restart.empty()) what.restart = restart_of("--restart", t.restart);
-  if (!t.starts.empty()) what.starts = start_rate_of("--start-rate", t.starts);
-  auto& first = what.stop.front();
-  if (!t.graceful.empty()) first.wait = duration_of("--graceful-timeout", t.graceful);
-  if (!t.stop_signal.empty()) first.signal = signal_of("--stop-signal", t.stop_signal);
-}
-
-void read_log(const run_texts& t, sup::log_options& log) {
-  auto level = sup::parse_severity(t.level);
-  if (!level)
-    complain(
-        fmt::format("--log-level: \"{}\" is not debug, info, notice, warning or error", t.level));
-  log.level = *level;
-  if (t.format != "text" && t.format != "json")
-    complain(fmt::format("--log-format: \"{}\" is neither text nor json", t.format));
-  log.json = t.format == "json";
-  log.file = t.file;
+  return words;
 }
 
 /// The first listener without a name is "http"; a later one has to say who it is.
@@ -180,23 +123,38 @@ void check_placeholders(const sup::spec& what, const std::vector<sup::listener_s
   }
 }
 
-run_request read_run(const run_texts& t, strings command) {
+run_request read_run(const CLI::App& run, run_texts& t, const strings& command) {
   run_request result;
-  if (!command.empty()) {
-    auto program = std::move(command.front());
-    command.erase(command.begin());
-    result.what = sup::spec::command(std::move(program), std::move(command));
-  }
-  read_spec(t, result.what);
-  result.prefork.workers = workers_of(t.workers);
+  result.run.name = "prefork";
+  auto words = read_words(run, t, command);
+  auto fault = [](const sup::spec& what) { return sup::find_fault(what); };
+  auto objections = say(words, result, fault);
+  if (!objections.empty()) complain(objections.front().text);
   result.prefork.listeners =
       read_listeners(t.listeners.empty() ? strings{"127.0.0.1:8080"} : t.listeners);
   check_placeholders(result.what, result.prefork.listeners);
-  if (!t.drain.empty()) result.prefork.drain_delay = duration_of("--drain-delay", t.drain);
-  result.run.name = name_of(t.name);
-  result.run.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;
-  result.run.pidfile = t.pidfile;
-  read_log(t, result.run.log);
+  if (result.run.control.empty()) result.run.control = sup::default_control_path(result.run.name);
+  return result;
+}
+
+/// What the file has for each pool cannot be said here.
+config_request read_config(const CLI::App& run, run_texts& t, const strings& command) {
+  auto words = read_words(run, t, command);
+  for (auto& each : words)
+    if (each.what->of == setting::subject::pool)
+      complain(fmt::format("{}: with --config, the file says that", each.called));
+  if (!t.listeners.empty()) complain("--bind: with --config, the file says that");
+  auto say_words = [words](run_request& master) {
+    auto anything = [](const sup::spec&) { return std::optional<std::string>(); };
+    auto objections = say(words, master, anything);
+    if (!objections.empty()) complain(objections.front().text);
+    if (master.run.control.empty()) master.run.control = sup::default_control_path(master.run.name);
+  };
+  run_request tried;
+  say_words(tried);
+  config_request result;
+  result.file = t.config;
+  result.override_master = say_words;
   return result;
 }
 
@@ -204,7 +162,7 @@ run_request read_run(const run_texts& t, strings command) {
 
 struct control_texts {
   std::string name = "prefork", control, timeout, why, pool, output = "table", count, slot, signal,
-              period;
+              period, file;
   bool quick = false;
 };
 
@@ -225,6 +183,12 @@ constexpr control_verb control_verbs[] = {
     {"signal", verb::signal, "Send a signal to one worker", "  prefork signal 0 USR1"},
     {"stop", verb::stop, "Stop the workers and the master",
      "  prefork stop\n  prefork stop --quick"},
+    {"check", verb::check, "Tell all that is wrong with a configuration, or what it would run",
+     "  prefork check shop.toml"},
+    {"plan", verb::plan, "Tell what an apply of a configuration would change",
+     "  prefork plan shop.toml"},
+    {"apply", verb::apply, "Change what differs from a configuration, and nothing else",
+     "  prefork apply shop.toml\n  prefork apply shop.toml --why 'the new queue'"},
     {"top", verb::top, "Watch the workers at work; keys scale, restart and sort",
      "  prefork top\n  prefork top -d 5 --name shop"},
 };
@@ -235,10 +199,15 @@ constexpr const char* exit_codes =
 
 void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
   auto& sub = *app.add_subcommand(v.name, v.help);
+  bool of_file = v.what == verb::check || v.what == verb::plan || v.what == verb::apply;
+  if (of_file) sub.add_option("file", t.file, "the configuration")->type_name("")->required();
+  sub.footer(fmt::format("{}\nExamples:\n{}", exit_codes, v.examples));
+  if (v.what == verb::check) return;
   auto add = [&](const char* name, std::string& value, const char* type, const char* help) {
     return sub.add_option(name, value, help)->type_name(type)->take_last();
   };
-  add("--name", t.name, "NAME", "of the master (default prefork)");
+  add("--name", t.name, "NAME",
+      of_file ? "of the master (default: as the file has it)" : "of the master (default prefork)");
   add("--control", t.control, "PATH", "of its control socket, instead of a name");
   if (v.what == verb::top)
     add("-d,--delay", t.period, "TIME", "between two looks (default 1)");
@@ -257,7 +226,6 @@ void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
   if (v.what == verb::restart || v.what == verb::signal)
     place("slot", t.slot, "number of the slot: see prefork status");
   if (v.what == verb::signal) place("signal", t.signal, "such as USR1");
-  sub.footer(fmt::format("{}\nExamples:\n{}", exit_codes, v.examples));
   if (v.what == verb::stop)
     sub.add_flag("--quick", t.quick, "give workers a second, not the graceful timeout");
 }
@@ -273,11 +241,14 @@ void read_count(const std::string& text, json::object& body) {
   body[relative ? "delta" : "count"] = text.front() == '-' ? -value : value;
 }
 
-control_request read_control(verb what, const control_texts& t) {
+/// `named`: the name was given.
+control_request read_control(verb what, const control_texts& t, bool named) {
   control_request result;
   result.what = what;
-  if (t.control.empty()) result.name = name_of(t.name);
-  result.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;
+  result.file = t.file;
+  if (t.control.empty()) result.name = name_of("--name", t.name);
+  bool as_file = !t.file.empty() && !named && t.control.empty();
+  if (!as_file) result.control = t.control.empty() ? sup::default_control_path(t.name) : t.control;
   if (!t.timeout.empty()) result.timeout = duration_of("--timeout", t.timeout);
   if (!t.period.empty()) result.period = duration_of("--delay", t.period);
   if (result.period < std::chrono::milliseconds(100))
@@ -298,6 +269,11 @@ control_request read_control(verb what, const control_texts& t) {
   if (what == verb::stop) body["quick"] = t.quick;
   result.body = json::serialize(body);
   return result;
+}
+
+bool was_named(const CLI::App& app, const control_verb& v) {
+  auto* option = app.get_subcommand(v.name)->get_option_no_throw("--name");
+  return option && option->count() > 0;
 }
 
 /// Everything after the first "--" is the command's, whatever it looks like.
@@ -357,10 +333,11 @@ request parse_with(CLI::App& app, strings arguments) {
     std::string words = error.what();  // "--name: 1 required TEXT missing"
     complain(words.substr(0, words.find(':')) + ": a value is missing");
   }
-  if (run.parsed()) return read_run(run_texts, std::move(command));
+  if (run.parsed() && !run_texts.config.empty()) return read_config(run, run_texts, command);
+  if (run.parsed()) return read_run(run, run_texts, command);
   for (auto& v : control_verbs)
-    if (app.got_subcommand(v.name)) return read_control(v.what, control_texts);
-  complain("a command is missing: run, status, scale, reload, restart, signal, stop or top");
+    if (app.got_subcommand(v.name)) return read_control(v.what, control_texts, was_named(app, v));
+  complain("a command is missing, such as run, status, scale, reload, apply, stop or top");
 }
 
 /// "run ", or nothing where there is no such verb.
@@ -381,6 +358,7 @@ request parse(strings arguments) {
              "\nExamples:\n"
              "  prefork run                        the demo, on 127.0.0.1:8080\n"
              "  prefork run -w 4 -b :80 -- ./server --fd {fd:http}\n"
+             "  prefork run --config shop.toml\n"
              "  prefork status\n"
              "  prefork scale +1\n"
              "  prefork reload\n"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
@@ -21,15 +22,23 @@ struct run_request {
   supervisor::run_options run;
 };
 
-/// prefork status, scale, ...: one question to a running master; top asks again and again.
+/// prefork run --config: what the command line says beside the file.
+struct config_request {
+  std::string file;
+  std::function<void(run_request&)> override_master;
+};
+
+/// prefork status, scale, ...: one question to a running master; top asks again and again, check
+/// asks nobody.
 struct control_request {
-  enum class verb { status, scale, reload, restart, signal, stop, top };
+  enum class verb { status, scale, reload, restart, signal, stop, top, check, plan, apply };
   enum class format { table, wide, json };
   control_request() = default;
 
   verb what = verb::status;
   std::string name;     ///< of the master; empty where the socket's path was given
   std::string control;  ///< path of the socket
+  std::string file;     ///< of check, plan and apply: a configuration, which names the master
   format output = format::table;
   std::optional<std::chrono::nanoseconds> timeout;            ///< how long to wait for the answer
   std::string body;                                           ///< JSON to send
@@ -43,7 +52,7 @@ struct message {
   std::string text;
 };
 
-using request = std::variant<message, run_request, control_request>;
+using request = std::variant<message, run_request, config_request, control_request>;
 
 /// `arguments` without the program's name.
 request parse(std::vector<std::string> arguments);

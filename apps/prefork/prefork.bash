@@ -31,7 +31,7 @@ _prefork() {
     --user) mapfile -t COMPREPLY < <(compgen -u -- "$word") && return ;;
     --group) mapfile -t COMPREPLY < <(compgen -g -- "$word") && return ;;
     --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
-    --control | --pidfile | --log-file) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
+    --control | --pidfile | --log-file | --config | --stdout | --stderr) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
     --stop-signal) values='TERM INT QUIT HUP USR1 USR2 WINCH' ;;
     --ready) values='auto notify alive' ;;
     --log-level) values='debug info notice warning error' ;;
@@ -40,6 +40,10 @@ _prefork() {
   esac
   if [[ -n $values ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word")
+    return
+  fi
+  if [[ $verb == @(check|plan|apply) && $word != -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -f -- "$word")
     return
   fi
   [[ $word != -* ]] || mapfile -t COMPREPLY < <(compgen -W "$("$program" "$verb" --help 2>/dev/null |

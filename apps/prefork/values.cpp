@@ -47,7 +47,7 @@ int signal_of(const std::string& option, const std::string& text) {
   return *number;
 }
 
-unsigned workers_of(const std::string& text) {
+unsigned workers_of(const std::string& option, const std::string& text) {
   if (text == "auto") {
     // What this process may use, which in a container is less than what the machine has.
     cpu_set_t set;
@@ -57,7 +57,7 @@ unsigned workers_of(const std::string& text) {
   }
   auto count = number_of<unsigned>(text);
   if (!count || *count < 1 || *count > sup::most_workers)
-    complain(fmt::format("--workers: \"{}\" is neither auto nor a number from 1 to {}", text,
+    complain(fmt::format("{}: \"{}\" is neither auto nor a number from 1 to {}", option, text,
                          sup::most_workers));
   return *count;
 }
@@ -71,37 +71,39 @@ unsigned slot_of(const std::string& text) {
 
 namespace {
 
-std::uint64_t limit_value(const std::string& whole, std::string_view text) {
+std::uint64_t limit_value(const std::string& option, const std::string& whole,
+                          std::string_view text) {
   if (text == "unlimited") return std::numeric_limits<std::uint64_t>::max();
   auto value = number_of<std::uint64_t>(text);
-  if (!value) complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", whole));
+  if (!value) complain(fmt::format("{}: \"{}\" is not NAME=SOFT[:HARD]", option, whole));
   return *value;
 }
 
 }  // namespace
 
-sup::limit limit_of(const std::string& text) {
+sup::limit limit_of(const std::string& option, const std::string& text) {
   auto equals = text.find('=');
   if (equals == text.npos || equals == 0)
-    complain(fmt::format("--limit: \"{}\" is not NAME=SOFT[:HARD]", text));
+    complain(fmt::format("{}: \"{}\" is not NAME=SOFT[:HARD]", option, text));
   auto values = std::string_view(text).substr(equals + 1);
   auto colon = values.find(':');
   sup::limit result;
   result.name = text.substr(0, equals);
-  result.soft = limit_value(text, values.substr(0, colon));
-  result.hard = colon == values.npos ? result.soft : limit_value(text, values.substr(colon + 1));
+  result.soft = limit_value(option, text, values.substr(0, colon));
+  result.hard =
+      colon == values.npos ? result.soft : limit_value(option, text, values.substr(colon + 1));
   return result;
 }
 
 /// A name is part of a path, and of a line of the log.
-std::string name_of(const std::string& text) {
+std::string name_of(const std::string& option, const std::string& text) {
   auto good = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_' || c == '.';
   };
   if (text.empty() || text.size() > 64 || text.front() == '.' ||
       !std::all_of(text.begin(), text.end(), good))
     complain(
-        fmt::format("--name: \"{}\" is not a name of letters, digits, '-', '_' and '.'", text));
+        fmt::format("{}: \"{}\" is not a name of letters, digits, '-', '_' and '.'", option, text));
   return text;
 }
 

@@ -35,9 +35,11 @@ std::optional<Number> number_of(std::string_view text, int base = 10) {
 }
 
 int signal_of(const std::string& option, const std::string& text);
-unsigned workers_of(const std::string& text);  ///< "4", "auto"
+unsigned workers_of(const std::string& option, const std::string& text);  ///< "4", "auto"
 unsigned slot_of(const std::string& text);
-supervisor::limit limit_of(const std::string& text);  ///< "nofile=1024:4096"
-std::string name_of(const std::string& text);         ///< of a master
+/// "nofile=1024:4096"
+supervisor::limit limit_of(const std::string& option, const std::string& text);
+/// Of a master, or a pool.
+std::string name_of(const std::string& option, const std::string& text);
 
 }  // namespace app

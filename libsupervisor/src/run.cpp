@@ -186,6 +186,7 @@ void master::serve_control() {
   about.pid = about.main_pid = ::getpid();
   about.owner = ::geteuid();
   about.identify = identify;
+  about.verbs = options_.verbs;
   server_.emplace(*host_, *self_, std::move(acceptor), std::move(about));
 }
 

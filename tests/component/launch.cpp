@@ -94,6 +94,49 @@ BOOST_FIXTURE_TEST_CASE(listeners_are_in_the_order_asked_for, fixture) {
   BOOST_REQUIRE(run(what).launch);
 }
 
+BOOST_FIXTURE_TEST_CASE(no_listeners_are_as_good_as_some, fixture) {
+  host->listen(supervisor::listener_spec::parse("a=127.0.0.1:0"));
+  auto what = script({"descriptors", "environment", "LISTEN_FDS"});
+  what.listeners.emplace();
+  BOOST_TEST(run(what).last_output == "fds 0 1 2\nLISTEN_FDS=(unset)\n");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_generation_keeps_the_sockets_it_began_with, fixture) {
+  using supervisor::listener_spec;
+  auto path = directory / "a.sock", other = directory / "b.sock";
+  auto exists = [](const std::string& file) { return ::access(file.c_str(), F_OK) == 0; };
+  host->listen(listener_spec::parse("web=unix:" + path));
+  auto id = launch(script({"print", "up", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return said(id, "up"); }));
+
+  // A name that moves, and comes back to what is still open.
+  host->listen(listener_spec::parse("web=unix:" + other));
+  BOOST_TEST(host->listeners().at(0).address() == "unix:" + other);
+  BOOST_TEST((exists(path) && exists(other)));
+  host->listen(listener_spec::parse("web=unix:" + path));
+  BOOST_TEST(!exists(other), "nobody has it");
+  // The same socket under another name.
+  host->listen(listener_spec::parse("www=unix:" + path));
+  host->close_listener("web");
+  host->close_listener("never heard of");
+  BOOST_REQUIRE(host->listeners().size() == 1u);
+  BOOST_TEST(host->listeners().at(0).name == "www");
+  host->close_listener("www");
+  BOOST_TEST(exists(path), "the generation that is open has it");
+  host->close_program("test", 1);
+  BOOST_TEST(!exists(path));
+  BOOST_TEST(run(script({"descriptors"})).last_output == "fds 0 1 2\n");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_listener_that_cannot_move_stays, fixture) {
+  using supervisor::listener_spec;
+  auto first = host->listen(listener_spec::parse("web=127.0.0.1:0"));
+  BOOST_TEST(host->listen(listener_spec::parse("web=127.0.0.1:0")).port == first.port);
+  BOOST_CHECK_THROW(host->listen(listener_spec::parse("web=unix:/no/such/folder/s")),
+                    boost::system::system_error);
+  BOOST_TEST(host->listeners().at(0).address() == first.address());
+}
+
 BOOST_FIXTURE_TEST_CASE(signals_are_clean_although_ours_are_not, fixture) {
   sigset_t some, before;
   sigemptyset(&some);

@@ -103,6 +103,67 @@ BOOST_FIXTURE_TEST_CASE(HUP_rolls, prefork_world) {
   for (auto id : host.living()) BOOST_TEST(host.request(id).generation == 2u);
 }
 
+namespace {
+
+struct two_pools : test::world {
+  two_pools() {
+    sup->pool("web", spec("serve"), 2);
+    sup->pool("mail", spec("serve"), 1);
+  }
+  void send_and_settle(int number, int value = 0) {
+    send(number, value);
+    host.poll();
+    BOOST_REQUIRE(host.run_until([&] { return settled(state()) && settled(state("mail")); }));
+  }
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(several_pools_obey_together_and_the_first_one_counts, two_pools) {
+  auto exit_code = begin(obey_signals(*sup, {}));
+  send_and_settle(SIGHUP);
+  BOOST_TEST(state().generation == 2u);
+  BOOST_TEST(state("mail").generation == 2u);
+  send_and_settle(SIGTTIN);
+  send_and_settle(SIGRTMIN, 3);
+  send_and_settle(SIGTTOU);
+  BOOST_TEST(state().target == 5u);
+  BOOST_TEST(state("mail").target == 1u);
+  send_and_settle(SIGWINCH);
+  BOOST_TEST(host.living().empty());
+  send_and_settle(SIGTTIN);
+  BOOST_TEST(host.living().size() == 6u);
+  send_and_settle(SIGUSR1);
+  BOOST_TEST(host.sent.size() >= 6u);
+  send(SIGTERM);
+  BOOST_TEST(host.run_until([&] { return exit_code->has_value(); }));
+  BOOST_TEST(**exit_code == 0);
+  BOOST_TEST(host.living().empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(HUP_is_what_the_policy_says, two_pools) {
+  signal_options options;
+  options.reload = [](::supervisor::supervisor& self) -> boost::asio::awaitable<void> {
+    auto mail = *self.find_pool("mail");
+    co_await mail.resize(4);
+  };
+  auto exit_code = begin(obey_signals(*sup, options));
+  send_and_settle(SIGHUP);
+  BOOST_TEST(state().generation == 1u);
+  BOOST_TEST(state("mail").target == 4u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_policy_without_pools_takes_every_signal, test::world) {
+  auto exit_code = begin(obey_signals(*sup, {}));
+  for (int number : {SIGHUP, SIGTTIN, SIGTTOU, SIGRTMIN, SIGRTMIN + 1, SIGWINCH, SIGUSR1})
+    send(number);
+  host.poll();
+  BOOST_TEST(count(event_kind::handler_failed) == 0u);
+  BOOST_TEST(count(event_kind::signal_received) == 7u);
+  send(SIGTERM);
+  BOOST_TEST(host.run_until([&] { return exit_code->has_value(); }));
+}
+
 BOOST_FIXTURE_TEST_CASE(WINCH_drains_and_HUP_or_TTIN_brings_back, prefork_world) {
   serve();
   send_and_settle(SIGWINCH);

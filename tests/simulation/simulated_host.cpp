@@ -381,6 +381,12 @@ BOOST_AUTO_TEST_CASE(listeners_get_a_port_and_keep_it) {
   BOOST_CHECK_THROW(host.listen(wanted), boost::system::system_error);
   wanted.port = 0;
   BOOST_TEST(host.listen(wanted).port != first.port);
+  BOOST_TEST(host.listeners().size() == 2u);
+  host.close_listener(wanted.name);
+  BOOST_TEST(host.listeners().at(0).port == first.port);
+  wanted.name = "http";
+  wanted.port = 7;
+  BOOST_TEST(host.listen(wanted).port == 7);
 }
 
 BOOST_AUTO_TEST_CASE(a_loop_without_rest_is_told) {

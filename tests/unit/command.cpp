@@ -47,6 +47,18 @@ BOOST_AUTO_TEST_CASE(unknown_paths_are_no_commands) {
     BOOST_TEST(!parse_command(path, "{}").has_value(), path);
 }
 
+BOOST_AUTO_TEST_CASE(an_application_has_verbs_of_its_own) {
+  std::map<std::string, supervisor::verb_handler> more{{"apply", {}}};
+  auto what = parse_command("/apply", R"({"argument": "/etc/shop.toml", "why": "night"})", more);
+  BOOST_REQUIRE(what.has_value());
+  BOOST_TEST(what->handler == &more.at("apply"));
+  BOOST_TEST(what->argument == "/etc/shop.toml");
+  BOOST_TEST(what->why == "night");
+  BOOST_TEST(describe(*what) == "apply /etc/shop.toml");
+  BOOST_TEST(!parse_command("/apply", "{}").has_value());
+  BOOST_CHECK_THROW(parse_command("/apply", R"({"pool": "web"})", more), std::invalid_argument);
+}
+
 BOOST_AUTO_TEST_CASE(bad_ones_are_named) {
   struct {
     const char* path;

@@ -247,6 +247,9 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   abandoned.text = "web.0 pid 12";
   add("listening on http=127.0.0.1:80", event(event_kind::listener_opened)).text =
       "http=127.0.0.1:80";
+  add("closes http=127.0.0.1:80 when the last worker that has it is gone",
+      event(event_kind::listener_closed))
+      .text = "http=127.0.0.1:80";
   auto& signal =
       add("received SIGTTIN from the kernel, 3 times", event(event_kind::signal_received));
   signal.number = SIGTTIN;

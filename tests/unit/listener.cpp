@@ -93,4 +93,29 @@ BOOST_AUTO_TEST_CASE(refusals_name_the_text_and_the_way_out) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_is_open_is_known_again) {
+  struct {
+    const char* wanted;
+    const char* open;
+    bool same;
+  } const rows[] = {
+      {"127.0.0.1:80", "127.0.0.1:80", true},
+      {"127.0.0.1:0", "127.0.0.1:40001", true},
+      {"localhost:80", "127.0.0.1:80", true},
+      {":80", "*:80", true},
+      {"[::1]:0", "[::1]:7", true},
+      {"127.0.0.1:80", "127.0.0.1:81", false},
+      {"127.0.0.1:80", "*:80", false},
+      {"127.0.0.1:0", "127.0.0.2:7", false},
+      {"unix:/a", "unix:/a", true},
+      {"unix:/a", "unix:/b", false},
+      {"unix:/a", "127.0.0.1:80", false},
+      {"fd:3", "fd:3", true},
+      {"fd:3", "fd:4", false},
+      {"127.0.0.1:40001", "127.0.0.1:0", false},
+  };
+  for (auto& row : rows) BOOST_TEST_CONTEXT(row.wanted << " and " << row.open)
+  BOOST_TEST(listener_spec::parse(row.wanted).matches(listener_spec::parse(row.open)) == row.same);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -144,6 +144,17 @@ BOOST_AUTO_TEST_CASE(the_last_of_an_option_given_twice_counts) {
   BOOST_TEST(control_of({"status", "--name", "a", "--name", "b"}).name == "b");
 }
 
+BOOST_AUTO_TEST_CASE(where_output_goes_and_how_a_stop_goes_on) {
+  auto run = run_of({"--stdout", "./out", "--stderr", "null", "--no-new-privileges", "--stop-then",
+                     "INT:5", "--stop-then", "ABRT:1m"});
+  BOOST_CHECK((run.what.out == supervisor::output{supervisor::output::to::file, "./out"}));
+  BOOST_CHECK(run.what.err.where == supervisor::output::to::null);
+  BOOST_TEST(run.what.no_new_privileges);
+  BOOST_REQUIRE(run.what.stop.size() == 3u);
+  BOOST_TEST(run.what.stop[1].signal == SIGINT);
+  BOOST_CHECK(run.what.stop[2].wait == 60s);
+}
+
 BOOST_AUTO_TEST_CASE(auto_is_at_least_one_worker) {
   BOOST_TEST(run_of({"-w", "auto"}).prefork.workers >= 1u);
 }
@@ -227,6 +238,10 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--env", "A"}, "\"A\""},
       {{"run", "--limit", "nofile"}, "\"nofile\""},
       {{"run", "--ready", "maybe"}, "\"maybe\""},
+      {{"run", "--stop-then", "INT"}, "\"INT\" is not SIGNAL:TIME"},
+      {{"run", "--stdout", "file"}, "--stdout: \"file\""},
+      {{"run", "--limit", "nofiel=3"}, "--limit: unknown limit 'nofiel'"},
+      {{"run", "--boot-timeout", "0"}, "--boot-timeout: boot_timeout must be more than zero"},
       {{"run", "--ready", "alive:x"}, "\"x\""},
       {{"run", "--ready", "alivex"}, "\"alivex\""},
       {{"run", "--restart", "always"}, "--restart: \"always\""},

@@ -32,6 +32,7 @@ enum class event_kind : std::uint8_t {
   supervisor_stopped,    ///< [count: exit code]
   supervisor_abandoned,  ///< destroyed while children live [count, text: who they are]
   listener_opened,       ///< [text: name=address]
+  listener_closed,       ///< for workers of later generations [text: name=address]
   signal_received,       ///< [count, number: signal, pid: sender or one of the below, uid]
   signal_unhandled,      ///< [number, pid, uid]
   handler_failed,        ///< [number, text: what the exception says]

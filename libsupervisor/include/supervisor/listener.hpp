@@ -25,6 +25,8 @@ struct listener_spec {
   int backlog = 4096;         ///< the kernel caps it at net.core.somaxconn
   /// "127.0.0.1:8080", "[::1]:80", "unix:/run/x.sock", "fd:3".
   std::string address() const;
+  /// Whether `open`, as a supervisor has opened it, is where this one would be: port 0 is any port.
+  bool matches(const listener_spec& open) const noexcept;
 };
 
 }  // namespace supervisor

@@ -22,6 +22,19 @@ struct prefork_options {
   std::function<void(supervisor&, const std::vector<listener_spec>&)> started;
 };
 
+/// What some of the signals of doc/signals.md mean.
+struct signal_options {
+  signal_options() = default;
+  duration drain_delay{};  ///< as in prefork_options
+  /// What HUP does; empty: every pool rolls to a new generation.
+  std::function<boost::asio::awaitable<void>(supervisor&)> reload;
+};
+
+/// Obeys the signals of doc/signals.md for all pools of `self` until one of them ends it, and stops
+/// everything then. TTIN, TTOU and their counted kin are for the first of self.pools(). Returns the
+/// exit code. For a policy that keeps several pools, or makes them in its own way.
+boost::asio::awaitable<int> obey_signals(supervisor& self, signal_options options);
+
 /// Keeps `options.workers` workers of `what` in a pool named `name`, and obeys the signals of
 /// doc/signals.md. Returns the exit code.
 boost::asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,

@@ -1,6 +1,8 @@
 // From main() to a running policy.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,12 +20,24 @@ struct log_options {
   std::string file;                 ///< appended to, reopened on USR1; empty: stderr
 };
 
+/// What a verb of the application's own answers.
+struct verb_answer {
+  verb_answer() = default;
+  outcome settled;   ///< how it ended; its error chooses the client's exit code
+  std::string text;  ///< for people
+};
+/// Carries out such a verb. What it records before it returns has the command as its cause;
+/// `argument` is the client's. The client that leaves cancels the waiting.
+using verb_handler =
+    std::function<boost::asio::awaitable<verb_answer>(supervisor&, std::string argument)>;
+
 /// Of a master, beside what its policy does.
 struct run_options {
   std::string name;     ///< of this master; empty: the program's file name
   std::string control;  ///< path of the control socket; empty: none
   std::string pidfile;  ///< written when the policy runs, removed at the end; empty: none
   log_options log;      ///< how it writes its log
+  std::map<std::string, verb_handler> verbs;  ///< more commands of the control socket: POST /NAME
 };
 
 /// Where the control socket of the master `name` is by default: below XDG_RUNTIME_DIR, else

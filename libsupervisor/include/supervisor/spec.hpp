@@ -31,6 +31,7 @@ struct output {
   enum class to : std::uint8_t { log, inherit, null, file };
   to where = to::log;  ///< log: line by line through the supervisor, with the slot's name
   std::string path;    ///< file: appended to; opened without waiting for a FIFO's peer
+  friend bool operator==(const output&, const output&) = default;
 };
 
 /// A resource limit, setrlimit(2), in its units; RLIM_INFINITY is no limit.
@@ -39,12 +40,14 @@ struct limit {
       name;  ///< "nofile", "nproc", "core", "as", "cpu", "data", "fsize", "memlock", "stack"
   std::uint64_t soft = 0;  ///< what counts
   std::uint64_t hard = 0;  ///< to where the worker may raise it
+  friend bool operator==(const limit&, const limit&) = default;
 };
 
 /// One signal of a stop ladder; the next step follows when `wait` has passed. KILL is always last.
 struct stop_step {
   int signal = SIGTERM;                      ///< to send
   duration wait = std::chrono::seconds(30);  ///< until the next step
+  friend bool operator==(const stop_step&, const stop_step&) = default;
 };
 
 /// How to make a worker, and how to treat it. A class with builders, not an aggregate, so that a
@@ -82,7 +85,9 @@ struct spec {
   bool no_new_privileges = false;  ///< PR_SET_NO_NEW_PRIVS
   output out;                      ///< where stdout goes
   output err;                      ///< where stderr goes
-  std::vector<std::string> listeners;  ///< names, in the order of LISTEN_FDS; empty: all
+  /// Names, in the order of LISTEN_FDS; empty: all that are open when the workers' generation
+  /// begins.
+  std::optional<std::vector<std::string>> listeners;
 
   readiness ready = readiness::automatic;               ///< when a worker counts as ready
   duration alive_for = std::chrono::milliseconds(500);  ///< see readiness
@@ -96,6 +101,7 @@ struct spec {
 
   /// A worker function, not a command.
   bool is_function() const noexcept { return !function.empty(); }
+  friend bool operator==(const spec&, const spec&) = default;
 };
 
 /// Describes the first thing wrong with a spec ("unknown limit 'nofiles'; known are ..."), if

@@ -94,6 +94,8 @@ class pool {
   const std::string& name() const;
   unsigned size() const;   ///< the target
   unsigned ready() const;  ///< workers that are ready now
+  /// What its new workers are: the spec that it was made with, or that it rolls or has rolled to.
+  const spec& what() const;
   /// As it is now.
   pool_status status() const;
 
@@ -194,9 +196,16 @@ class supervisor {
   const std::string& name() const;
   /// Where everything of it runs: for coroutines of one's own beside it. Any thread may ask.
   boost::asio::any_io_executor executor() const;
-  /// Opens a listening socket for the workers of pools made later, and returns it as it was opened:
-  /// port 0 is the port that the kernel chose. Throws system_error.
+  /// Opens a listening socket for the workers of pools made, or rolled, later, and returns it as it
+  /// was opened: port 0 is the port that the kernel chose. A name that is open already is moved to
+  /// the new address; workers that have the old socket keep it. Throws system_error, and has
+  /// changed nothing then.
   listener_spec listen(const listener_spec&);
+  /// Those that are open, in the order in which they were opened first.
+  std::vector<listener_spec> listeners() const;
+  /// Workers of pools made, or rolled, later do not get it. The socket itself is closed when the
+  /// last generation that has it is gone. A name that is not open is none of our business.
+  void close_listener(const std::string& name);
   /// Starts to keep `size` workers of `what`; returns at once. Throws std::invalid_argument with
   /// find_fault()'s words, for a name that is taken, and for more than most_workers; a system_error
   /// of errc::pool_closed when the supervisor is stopping. A name that was adopted is the pool with

@@ -152,6 +152,12 @@ asio::awaitable<outcome> send_signal(pool target, unsigned slot, int number) {
   co_return sent;
 }
 
+asio::awaitable<verb_answer> begin_application(supervisor& self, command what,
+                                               std::uint64_t cause) {
+  journal::because because(self.log(), cause);
+  return (*what.handler)(self, std::move(what.argument));
+}
+
 /// A plain function: the pool hears of the command at this call, in the scope of its cause.
 asio::awaitable<outcome> begin(supervisor& self, pool target, const command& what,
                                std::uint64_t cause) {
@@ -165,6 +171,7 @@ asio::awaitable<outcome> begin(supervisor& self, pool target, const command& wha
       return send_signal(target, what.slot, what.signal);
     case verb::reload:
     case verb::stop:
+    case verb::application:
       break;
   }
   return target.roll();
@@ -189,18 +196,35 @@ reply report(const outcome& all, const std::vector<pool>& targets) {
   return answer;
 }
 
+asio::awaitable<reply> execute_application(supervisor& self, command what, std::uint64_t cause) {
+  auto begun = begin_application(self, std::move(what), cause);
+  auto told = co_await std::move(begun);
+  auto answer = told.settled.ok ? reply(200, {}) : refusal(told.settled.error, told.settled.reason);
+  answer.body["ok"] = told.settled.ok;
+  if (told.settled.ok) answer.body["exit"] = exit_code::ok;
+  answer.body["text"] = told.text;
+  co_return answer;
+}
+
 }  // namespace
 
-std::optional<command> parse_command(std::string_view path, std::string_view body) {
+std::optional<command> parse_command(std::string_view path, std::string_view body,
+                                     const std::map<std::string, verb_handler>& more) {
   if (path.empty() || path.front() != '/') return std::nullopt;
   auto known = std::find_if(std::begin(verbs), std::end(verbs),
                             [&](const verb_name& v) { return v.text == path.substr(1); });
-  if (known == std::end(verbs)) return std::nullopt;
+  auto other = more.find(std::string(path.substr(1)));
+  bool ours = known != std::end(verbs);
+  if (!ours && other == more.end()) return std::nullopt;
 
-  command what(known->what);
+  command what(ours ? known->what : verb::application);
+  what.name = path.substr(1);
+  if (!ours) what.handler = &other->second;
   auto members = parse_object(body);
   if (auto why = take(members, "why")) what.why = text(*why, "why");
-  if (what.what != verb::stop)
+  if (!ours)
+    if (auto argument = take(members, "argument")) what.argument = text(*argument, "argument");
+  if (ours && what.what != verb::stop)
     if (auto pool = take(members, "pool")) what.pool = text(*pool, "pool");
   if (what.what == verb::scale) parse_scale(what, members);
   if (what.what == verb::restart || what.what == verb::signal) parse_slot(what, members);
@@ -216,16 +240,15 @@ std::optional<command> parse_command(std::string_view path, std::string_view bod
     }
   if (!members.empty()) {
     auto name = members.begin()->key();
-    complain(fmt::format("{} does not know \"{}\"", known->text,
+    complain(fmt::format("{} does not know \"{}\"", what.name,
                          std::string_view(name.data(), name.size())));
   }
   return what;
 }
 
 std::string describe(const command& what) {
-  auto known = std::find_if(std::begin(verbs), std::end(verbs),
-                            [&](const verb_name& v) { return v.what == what.what; });
-  std::string words(known->text);
+  auto words = what.name;
+  if (!what.argument.empty()) words += ' ' + what.argument;
   if (!what.pool.empty()) words += ' ' + what.pool;
   if (what.what == verb::scale)
     words += what.count ? fmt::format(" {}", *what.count) : fmt::format(" {:+}", what.delta);
@@ -245,11 +268,23 @@ reply refusal(boost::system::error_code error, std::string reason) {
   body["ok"] = false;
   body["error"] = ours ? std::string(known->name) : kernels ? kernels : "failed";
   body["reason"] = reason.empty() ? error.message() : std::move(reason);
-  body["exit"] = ours ? known->exit : exit_code::failed;
+  int exit = exit_code::failed;
+  if (ours)
+    exit = known->exit;
+  else if (error == boost::system::errc::address_in_use)
+    exit = exit_code::conflict;
+  else if (error == boost::system::errc::permission_denied)
+    exit = exit_code::denied;
+  body["exit"] = exit;
   return {ours ? known->status : 500, std::move(body)};
 }
 
 asio::awaitable<reply> execute(supervisor& self, command what, std::uint64_t cause) {
+  if (what.what == verb::application) {
+    auto application = execute_application(self, std::move(what), cause);
+    auto answer = co_await std::move(application);
+    co_return answer;
+  }
   std::vector<pool> targets;
   auto all = find_targets(self, what, targets);
   std::vector<asio::awaitable<outcome>> begun;

@@ -8,12 +8,13 @@
 #include <string>
 #include <string_view>
 
+#include "supervisor/run.hpp"
 #include "supervisor/supervisor.hpp"
 
 namespace supervisor {
 
 struct command {
-  enum class verb : std::uint8_t { scale, reload, restart, signal, stop };
+  enum class verb : std::uint8_t { scale, reload, restart, signal, stop, application };
   explicit command(verb v) : what(v) {}
 
   verb what;
@@ -24,6 +25,11 @@ struct command {
   int signal = 0;
   bool quick = false;  ///< stop
   std::string why;     ///< the client's words, for the journal
+
+  // application: a verb of its own
+  std::string name;
+  std::string argument;
+  const verb_handler* handler = nullptr;  ///< lives as long as the server
 };
 
 /// What a client is answered.
@@ -34,9 +40,10 @@ struct reply {
   boost::json::object body;
 };
 
-/// The command that POST `path` with this body is; empty where there is none at that path. Throws
-/// std::invalid_argument with what is wrong, for the client.
-std::optional<command> parse_command(std::string_view path, std::string_view body);
+/// The command that POST `path` with this body is; empty where there is none at that path, `more`
+/// included. Throws std::invalid_argument with what is wrong, for the client.
+std::optional<command> parse_command(std::string_view path, std::string_view body,
+                                     const std::map<std::string, verb_handler>& more = {});
 /// "scale web +1".
 std::string describe(const command&);
 

@@ -216,7 +216,7 @@ asio::awaitable<std::optional<reply>> control_server::impl::respond(socket_type&
 
   std::optional<command> what;
   try {
-    what = parse_command(path, request.body());
+    what = parse_command(path, request.body(), about.verbs);
   } catch (const std::invalid_argument& e) {
     co_return refusal(make_error_code(errc::invalid_argument), e.what());
   }

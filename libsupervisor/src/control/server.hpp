@@ -6,11 +6,13 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "host/host.hpp"
+#include "supervisor/run.hpp"
 #include "supervisor/supervisor.hpp"
 
 namespace supervisor {
@@ -27,6 +29,7 @@ class control_server {
     uid_t owner = 0;  ///< this user and root are obeyed
     /// The pid and the uid at the other end. Throws where it cannot be told.
     std::function<std::pair<pid_t, uid_t>(socket&)> identify;
+    std::map<std::string, verb_handler> verbs;  ///< the application's own
   };
 
   control_server(host&, supervisor&, boost::asio::local::stream_protocol::acceptor, options);

@@ -110,6 +110,8 @@ std::string of_supervisor(const event& e) {
           count_of(e.count, "worker"), e.text);
     case event_kind::listener_opened:
       return "listening on " + e.text;
+    case event_kind::listener_closed:
+      return "closes " + e.text + " when the last worker that has it is gone";
     case event_kind::signal_received:
       return "received " + signal_text(e) + (e.count > 1 ? fmt::format(", {} times", e.count) : "");
     case event_kind::signal_unhandled:

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "supervisor/exit_report.hpp"
 #include "supervisor/listener.hpp"
@@ -84,9 +85,13 @@ class host {
   virtual timer_id call_at(time_point when, std::function<void()> work) = 0;
   virtual void cancel(timer_id) noexcept = 0;
 
-  // Listeners. The host owns the sockets for as long as it lives.
-  /// Opens one; the address it is bound to comes back (port 0 resolved). Throws system_error.
+  // Listeners. The host owns the sockets.
+  /// Opens one; the address it is bound to comes back (port 0 resolved). A name that is open
+  /// already means the new one from now on. Throws system_error, and has changed nothing then.
   virtual listener_spec listen(const listener_spec&) = 0;
+  virtual std::vector<listener_spec> listeners() const = 0;
+  /// Programs that are open have it until they are closed; those opened from now on do not.
+  virtual void close_listener(const std::string& name) = 0;
 
   // Programs: one a pool and generation.
   /// False: commands only.

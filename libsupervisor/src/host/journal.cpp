@@ -54,6 +54,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "supervisor.abandoned";
     case event_kind::listener_opened:
       return "listener.opened";
+    case event_kind::listener_closed:
+      return "listener.closed";
     case event_kind::signal_received:
       return "signal.received";
     case event_kind::signal_unhandled:
@@ -132,6 +134,7 @@ severity severity_of(const event& e) noexcept {
     case event_kind::supervisor_stopping:
     case event_kind::supervisor_stopped:
     case event_kind::listener_opened:
+    case event_kind::listener_closed:
     case event_kind::signal_received:
     case event_kind::command_received:
     case event_kind::pool_drained:

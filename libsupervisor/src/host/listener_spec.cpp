@@ -115,4 +115,10 @@ std::string listener_spec::address() const {
   return (v6 ? "[" + shown + "]" : shown) + ":" + std::to_string(port);
 }
 
+bool listener_spec::matches(const listener_spec& open) const noexcept {
+  if (kind != open.kind || descriptor != open.descriptor) return false;
+  bool same_host = host == open.host || (host == "localhost" && open.host == "127.0.0.1");
+  return same_host && (port == open.port || (kind == family::tcp && port == 0));
+}
+
 }  // namespace supervisor

@@ -74,11 +74,11 @@ fault find_in_limits(const spec& s) {
 
 fault find_in_listeners(const spec& s) {
   std::set<std::string_view> seen;
-  for (auto& name : s.listeners) {
+  if (!s.listeners) return {};  // all the supervisor has, which are not known here
+  for (auto& name : *s.listeners) {
     if (name.empty()) return "a listener without a name";
     if (!seen.insert(name).second) return fmt::format("listener '{}' is given twice", name);
   }
-  if (s.listeners.empty()) return {};  // all the supervisor has, which are not known here
   for (std::string_view argument : s.arguments)
     for (auto at = argument.find("{fd:"); at != argument.npos; at = argument.find("{fd:", at + 1)) {
       auto end = argument.find('}', at);

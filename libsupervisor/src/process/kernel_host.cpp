@@ -25,6 +25,14 @@ namespace {
 constexpr std::size_t most_prepared = 4;
 constexpr auto prepare_after = std::chrono::milliseconds(20);
 
+/// By name, as a worker gets them.
+template <typename Sockets>
+std::vector<std::pair<std::string, int>> numbers_of(const Sockets& sockets) {
+  std::vector<std::pair<std::string, int>> all;
+  for (auto& [name, socket] : sockets) all.emplace_back(name, socket->fd.get());
+  return all;
+}
+
 class kernel_host final : public host {
  public:
   kernel_host(asio::any_io_executor executor, journal& log, kernel_host_options options)
@@ -50,6 +58,8 @@ class kernel_host final : public host {
   void cancel(timer_id id) noexcept override { services_.timers.cancel(id); }
 
   listener_spec listen(const listener_spec& wanted) override;
+  std::vector<listener_spec> listeners() const override;
+  void close_listener(const std::string& name) override;
 
   void open_program(const std::string& pool, std::uint64_t generation,
                     std::shared_ptr<const spec> what, observer changed) override;
@@ -81,8 +91,18 @@ class kernel_host final : public host {
 
  private:
   using program_name = std::pair<std::string, std::uint64_t>;  ///< pool and generation
+  /// A socket, open for as long as a name means it or a generation has it.
+  struct open_socket {
+    open_socket(listener_spec s, kernel::unique_fd f) : address(std::move(s)), fd(std::move(f)) {}
+    ~open_socket() { kernel::remove_listener(address); }
+    open_socket(const open_socket&) = delete;
+    listener_spec address;
+    kernel::unique_fd fd;
+  };
+  using named_socket = std::pair<std::string, std::shared_ptr<open_socket>>;
   struct generation {
     std::shared_ptr<const spec> what;
+    std::vector<named_socket> listeners;
     std::shared_ptr<mold_program> mold;  ///< of functions
     program_view view;                   ///< of a command
     kernel::credentials who;             ///< of a command
@@ -96,7 +116,8 @@ class kernel_host final : public host {
     bool forgotten = false;
   };
 
-  std::vector<std::pair<std::string, int>> listeners_of(const spec&) const;
+  std::shared_ptr<open_socket> find_socket(const std::string& address);
+  std::vector<named_socket> listeners_of(const spec&) const;
   std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
   std::shared_ptr<child> take_child(generation&);
   void prepare_later(const program_name&);
@@ -109,7 +130,8 @@ class kernel_host final : public host {
 
   process_services services_;
   kernel::memory_events memory_;
-  std::vector<std::pair<listener_spec, kernel::unique_fd>> listeners_;
+  std::vector<named_socket> listeners_;
+  std::vector<std::weak_ptr<open_socket>> sockets_;  ///< those of closed listeners too
   std::map<program_name, generation> programs_;
   std::map<child_id, held> children_;
   std::map<child_key, child_id> keys_;
@@ -121,23 +143,53 @@ class kernel_host final : public host {
 kernel_host::~kernel_host() {
   for (auto& [name, program] : programs_)
     if (program.mold) program.mold->close();
-  for (auto& [listener, socket] : listeners_) kernel::remove_listener(listener);
+}
+
+/// One that is still open is taken again: under another name, or before its last worker has left.
+std::shared_ptr<kernel_host::open_socket> kernel_host::find_socket(const std::string& address) {
+  std::erase_if(sockets_, [](auto& socket) { return socket.expired(); });
+  for (auto& each : sockets_)
+    if (auto socket = each.lock(); socket->address.address() == address) return socket;
+  return nullptr;
 }
 
 listener_spec kernel_host::listen(const listener_spec& wanted) {
+  auto known = std::ranges::find(listeners_, wanted.name, &named_socket::first);
   auto spec = wanted;
-  auto socket = kernel::open_listener(spec);
-  listeners_.emplace_back(spec, std::move(socket));
+  if (known != listeners_.end() && wanted.matches(known->second->address))
+    spec.port = known->second->address.port;
+  auto socket = find_socket(spec.address());
+  if (!socket) {
+    auto fd = kernel::open_listener(spec);
+    sockets_.emplace_back(socket = std::make_shared<open_socket>(spec, std::move(fd)));
+  }
+  if (known == listeners_.end())
+    listeners_.emplace_back(spec.name, std::move(socket));
+  else
+    known->second = std::move(socket);
   return spec;
 }
 
-std::vector<std::pair<std::string, int>> kernel_host::listeners_of(const spec& what) const {
-  std::vector<std::pair<std::string, int>> chosen;
-  if (what.listeners.empty())
-    for (auto& [listener, fd] : listeners_) chosen.emplace_back(listener.name, fd.get());
-  for (auto& name : what.listeners)
-    for (auto& [listener, fd] : listeners_)
-      if (listener.name == name) chosen.emplace_back(name, fd.get());
+std::vector<listener_spec> kernel_host::listeners() const {
+  std::vector<listener_spec> all;
+  for (auto& [name, socket] : listeners_) {
+    all.push_back(socket->address);
+    all.back().name = name;
+  }
+  return all;
+}
+
+void kernel_host::close_listener(const std::string& name) {
+  std::erase_if(listeners_, [&](auto& each) { return each.first == name; });
+}
+
+std::vector<kernel_host::named_socket> kernel_host::listeners_of(const spec& what) const {
+  if (!what.listeners) return listeners_;
+  std::vector<named_socket> chosen;
+  for (auto& name : *what.listeners) {
+    auto known = std::ranges::find(listeners_, name, &named_socket::first);
+    if (known != listeners_.end()) chosen.push_back(*known);
+  }
   return chosen;
 }
 
@@ -148,9 +200,10 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
   bool failed = program.mold && program.mold->view().failed;
   if (!added && program.mold && !failed) return program.mold->watch(std::move(changed));
   if (added || failed) program.what = std::move(what);
+  if (added) program.listeners = listeners_of(*program.what);
   if (program.what->is_function()) {
     program.mold = std::make_shared<mold_program>(
-        services_, pool, number, program.what, listeners_of(*program.what), std::move(changed),
+        services_, pool, number, program.what, numbers_of(program.listeners), std::move(changed),
         [this, name = it->first] { prepare_later(name); });
     program.mold->open();
   } else {
@@ -239,15 +292,15 @@ void kernel_host::prepare(const program_name& name) {
 }
 
 void kernel_host::start(child& made, const generation& program) {
-  for (auto& name : program.what->listeners) {
-    auto is_it = [&](auto& each) { return each.first.name == name; };
-    if (std::none_of(listeners_.begin(), listeners_.end(), is_it))
-      return made.fail({"listener", ENOENT, name});
-  }
+  if (program.what->listeners)
+    for (auto& name : *program.what->listeners)
+      if (std::ranges::find(program.listeners, name, &named_socket::first) ==
+          program.listeners.end())
+        return made.fail({"listener", ENOENT, name});
   if (auto& failed = program.view_now().failed)
     made.fail(*failed);
   else if (!program.mold)
-    made.start_command(listeners_of(*program.what), program.who);
+    made.start_command(numbers_of(program.listeners), program.who);
   else
     made.start_function(program.mold);
 }

@@ -102,17 +102,23 @@ void simulated_host::cancel(timer_id id) noexcept { impl_->loop.cancel(id); }
 
 listener_spec simulated_host::listen(const listener_spec& wanted) {
   auto known = impl_->listeners.find(wanted.name);
-  if (known != impl_->listeners.end()) return known->second;
+  if (known != impl_->listeners.end() && wanted.matches(known->second)) return known->second;
   auto opened = wanted;
   if (opened.kind == listener_spec::family::tcp && opened.port == 0)
     opened.port = static_cast<std::uint16_t>(40'000 + impl_->listeners.size());
   for (auto& [name, other] : impl_->listeners)
-    if (other.kind == opened.kind && other.host == opened.host && other.port == opened.port &&
-        other.descriptor == opened.descriptor)
+    if (name != opened.name && other.kind == opened.kind && other.host == opened.host &&
+        other.port == opened.port && other.descriptor == opened.descriptor)
       throw boost::system::system_error(EADDRINUSE, boost::system::system_category(),
                                         "listen on " + opened.host);
   return impl_->listeners[opened.name] = opened;
 }
+std::vector<listener_spec> simulated_host::listeners() const {
+  std::vector<listener_spec> all;
+  for (auto& [name, listener] : impl_->listeners) all.push_back(listener);
+  return all;
+}
+void simulated_host::close_listener(const std::string& name) { impl_->listeners.erase(name); }
 
 void simulated_host::open_program(const std::string& pool, std::uint64_t generation,
                                   std::shared_ptr<const spec>, observer changed) {

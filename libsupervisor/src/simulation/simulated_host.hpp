@@ -73,6 +73,8 @@ class simulated_host final : public host {
   timer_id call_at(time_point, std::function<void()>) override;
   void cancel(timer_id) noexcept override;
   listener_spec listen(const listener_spec&) override;
+  std::vector<listener_spec> listeners() const override;
+  void close_listener(const std::string& name) override;
   void open_program(const std::string&, std::uint64_t, std::shared_ptr<const spec>,
                     observer) override;
   program_view program(const std::string&, std::uint64_t) const override;

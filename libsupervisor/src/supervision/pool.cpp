@@ -14,6 +14,7 @@ pool::pool(std::shared_ptr<pool_keeper> keeper) : keeper_(std::move(keeper)) {}
 const std::string& pool::name() const { return keeper_->name(); }
 unsigned pool::size() const { return here().state().target; }
 unsigned pool::ready() const { return count_ready(here().state()); }
+const spec& pool::what() const { return here().what(keeper_->state().generation); }
 pool_status pool::status() const {
   auto& outside = here().outside();
   auto sample = [&outside](child_id child) { return outside.sample(child); };

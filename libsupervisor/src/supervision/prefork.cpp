@@ -24,53 +24,81 @@ unsigned fewer(const pool& p, std::uint64_t n) {
 }
 
 /// A terminal sends WINCH when its window is resized, and TTIN and TTOU to a background job that
-/// touches it: none of these is meant for the pool.
+/// touches it: none of these is meant for the pools.
 bool from_terminal(supervisor& self, const signal_event& e) {
   bool ignore = e.code == SI_KERNEL;
   if (ignore) self.note(signal_name(e.number) + " of the terminal is ignored");
   return ignore;
 }
 
+// These record at the call, and return what waits for the pools to settle.
+
+using settling = std::vector<asio::awaitable<outcome>>;
+
+task settle(settling begun) {
+  for (auto& one : begun) co_await std::move(one);
+}
+
+task roll_all(const supervisor& self) {
+  settling begun;
+  for (auto& p : self.pools()) begun.push_back(p.roll());
+  return settle(std::move(begun));
+}
+
+task drain_all(const supervisor& self) {
+  settling begun;
+  for (auto& p : self.pools()) begun.push_back(p.drain());
+  return settle(std::move(begun));
+}
+
+task add(const supervisor& self, const signal_event& e) {
+  settling begun;
+  auto all = self.pools();
+  if (all.empty()) return settle({});
+  if (e.number == SIGTTIN && all.front().status().drained)
+    for (auto& p : all) begun.push_back(p.resume());
+  else
+    begun.push_back(all.front().resize(more(all.front(), times(e))));
+  return settle(std::move(begun));
+}
+
+task take_away(const supervisor& self, const signal_event& e) {
+  settling begun;
+  auto all = self.pools();
+  if (!all.empty() && !all.front().status().drained)
+    begun.push_back(all.front().resize(fewer(all.front(), times(e))));
+  return settle(std::move(begun));
+}
+
+/// What they hold by reference outlives them.
+handlers handlers_of(supervisor& self, const signal_options& options) {
+  handlers on;
+  on(SIGHUP, [&](signal_event) { return options.reload ? options.reload(self) : roll_all(self); });
+  // TTIN, TTOU and WINCH unless they come of a terminal. Those that count wait for nothing but the
+  // next of their kind: each counts when it comes.
+  auto meant = [&self](task (*what)(const supervisor&, const signal_event&)) {
+    return [&self, what](const signal_event& e) {
+      return from_terminal(self, e) ? settle({}) : what(self, e);
+    };
+  };
+  for (int number : {SIGTTIN, SIGRTMIN}) on(number, meant(add), delivery::interrupt);
+  for (int number : {SIGTTOU, SIGRTMIN + 1}) on(number, meant(take_away), delivery::interrupt);
+  on(SIGWINCH, meant([](const supervisor& all, const signal_event&) { return drain_all(all); }));
+  on(SIGUSR1, [&self](signal_event) {
+    for (auto& p : self.pools()) p.signal_all(SIGUSR1);
+    return settle({});
+  });
+  on(SIGUSR2, [&self](signal_event) {
+    self.note("upgrade: not yet available in this version");
+    return settle({});
+  });
+  return on;
+}
+
 }  // namespace
 
-asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
-                             prefork_options options) {
-  // Kept from here on: one that comes before the pool is there, or while a stop is under way, is
-  // answered in its turn.
-  for (int number : {SIGINT, SIGQUIT, SIGTERM}) self.signals().watch(number);
-  for (auto& listener : options.listeners) listener = self.listen(listener);
-  auto web = self.pool(std::move(name), std::move(what), std::max(options.workers, 1u));
-
-  handlers on;
-  on(SIGHUP, [&](signal_event) -> task { co_await web.roll(); });
-  // These wait for nothing but the next of their kind: each counts when it comes.
-  auto add = [&](signal_event e) -> task {
-    if (from_terminal(self, e)) co_return;
-    if (e.number == SIGTTIN && web.status().drained)
-      co_await web.resume();
-    else
-      co_await web.resize(more(web, times(e)));
-  };
-  auto take_away = [&](signal_event e) -> task {
-    if (from_terminal(self, e) || web.status().drained) co_return;
-    co_await web.resize(fewer(web, times(e)));
-  };
-  for (int number : {SIGTTIN, SIGRTMIN}) on(number, add, delivery::interrupt);
-  for (int number : {SIGTTOU, SIGRTMIN + 1}) on(number, take_away, delivery::interrupt);
-  on(SIGWINCH, [&](signal_event e) -> task {
-    if (from_terminal(self, e)) co_return;
-    co_await web.drain();
-  });
-  on(SIGUSR1, [&](signal_event) -> task {
-    web.signal_all(SIGUSR1);
-    co_return;
-  });
-  on(SIGUSR2, [&](signal_event) -> task {
-    self.note("upgrade: not yet available in this version");
-    co_return;
-  });
-
-  if (options.started) options.started(self, options.listeners);
+asio::awaitable<int> obey_signals(supervisor& self, signal_options options) {
+  auto on = handlers_of(self, options);
   until stop{SIGINT, SIGQUIT, SIGTERM};
   auto first = co_await self.serve(on, std::move(stop));
   bool quick = first.number == SIGQUIT;
@@ -82,6 +110,20 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
   }
   co_await self.stop_all(quick);
   co_return 0;
+}
+
+asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
+                             prefork_options options) {
+  // Kept from here on: one that comes before the pool is there, or while a stop is under way, is
+  // answered in its turn.
+  for (int number : {SIGINT, SIGQUIT, SIGTERM}) self.signals().watch(number);
+  for (auto& listener : options.listeners) listener = self.listen(listener);
+  self.pool(std::move(name), std::move(what), std::max(options.workers, 1u));
+  if (options.started) options.started(self, options.listeners);
+  signal_options signals;
+  signals.drain_delay = options.drain_delay;
+  auto code = co_await obey_signals(self, std::move(signals));
+  co_return code;
 }
 
 }  // namespace supervisor

@@ -45,6 +45,8 @@ const std::string& supervisor::name() const { return impl_->name; }
 asio::any_io_executor supervisor::executor() const { return impl_->executor; }
 
 listener_spec supervisor::listen(const listener_spec& wanted) { return here().listen(wanted); }
+std::vector<listener_spec> supervisor::listeners() const { return here().outside.listeners(); }
+void supervisor::close_listener(const std::string& name) { here().close_listener(name); }
 
 ::supervisor::pool supervisor::pool(std::string name, spec what, unsigned size) {
   return here().open(std::move(name), std::move(what), size);

@@ -1,5 +1,6 @@
 #include "supervision/supervisor_impl.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/system/system_error.hpp>
@@ -30,6 +31,12 @@ std::string describe_program(const spec& what) {
   auto text = "command " + what.program;
   for (auto& argument : what.arguments) text += " " + argument;
   return text;
+}
+
+event about_listener(event_kind kind, const listener_spec& listener) {
+  event e{kind};
+  e.text = listener.name + "=" + listener.address();
+  return e;
 }
 
 event about_signal(event_kind kind, const signal_event& s) {
@@ -99,10 +106,16 @@ void supervisor::impl::take_reports() {
 
 listener_spec supervisor::impl::listen(const listener_spec& wanted) {
   auto opened = outside.listen(wanted);
-  event e{event_kind::listener_opened};
-  e.text = opened.name + "=" + opened.address();
-  log.record(std::move(e));
+  log.record(about_listener(event_kind::listener_opened, opened));
   return opened;
+}
+
+void supervisor::impl::close_listener(const std::string& listener) {
+  auto open = outside.listeners();
+  auto known = std::ranges::find(open, listener, &listener_spec::name);
+  if (known == open.end()) return;
+  outside.close_listener(listener);
+  log.record(about_listener(event_kind::listener_closed, *known));
 }
 
 ::supervisor::pool supervisor::impl::open(std::string pool, spec what, unsigned size) {

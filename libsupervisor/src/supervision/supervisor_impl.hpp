@@ -28,6 +28,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   static void close(std::shared_ptr<impl>);
 
   listener_spec listen(const listener_spec&);
+  void close_listener(const std::string& listener);
   ::supervisor::pool open(std::string name, spec, unsigned size);
   std::shared_ptr<pool_keeper> find(std::string_view) const;
   std::shared_ptr<pool_keeper> add(pool_state, program_specs);

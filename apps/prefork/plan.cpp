@@ -1,0 +1,159 @@
+#include "plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace app {
+
+namespace {
+
+namespace sup = supervisor;
+using kind = pool_change::kind;
+using move = listener_change::kind;
+
+const sup::listener_spec* find(const std::vector<sup::listener_spec>& all,
+                               const std::string& name) {
+  auto it = std::ranges::find(all, name, &sup::listener_spec::name);
+  return it == all.end() ? nullptr : &*it;
+}
+
+const named_pool* find(const std::vector<named_pool>& all, const std::string& name) {
+  auto it = std::ranges::find(all, name, &named_pool::name);
+  return it == all.end() ? nullptr : &*it;
+}
+
+std::vector<std::string> differing(const run_request& a, const run_request& b,
+                                   setting::subject of) {
+  std::vector<std::string> names;
+  for (auto& s : settings())
+    if (s.of == of && !s.same(a, b)) names.emplace_back(s.name);
+  return names;
+}
+
+std::vector<listener_change> plan_listeners(const std::vector<sup::listener_spec>& running,
+                                            const std::vector<sup::listener_spec>& wanted) {
+  std::vector<listener_change> changes;
+  for (auto& listener : wanted) {
+    auto* open = find(running, listener.name);
+    if (!open)
+      changes.emplace_back(move::opened, listener);
+    else if (!listener.matches(*open))
+      changes.emplace_back(move::moved, listener, open->address());
+  }
+  for (auto& listener : running)
+    if (!find(wanted, listener.name)) changes.emplace_back(move::closed, listener);
+  return changes;
+}
+
+std::string program_of(const sup::spec& what) {
+  if (what.is_function()) return "the demo";
+  auto text = what.program;
+  for (auto& argument : what.arguments) text += " " + argument;
+  return text;
+}
+
+pool_change add(const named_pool& pool) {
+  pool_change change(pool.name, kind::added);
+  change.to = pool.said.prefork.workers;
+  change.program = program_of(pool.said.what);
+  return change;
+}
+
+pool_change alter(const named_pool& now, const named_pool& wanted,
+                  const std::vector<listener_change>& listeners) {
+  pool_change change(wanted.name, kind::changed);
+  change.from = now.said.prefork.workers;
+  change.to = wanted.said.prefork.workers;
+  change.resumed = now.drained;
+  change.differing = differing(now.said, wanted.said, setting::subject::pool);
+  std::erase(change.differing, "workers");
+  for (auto& listener : listeners)
+    if (listener.what == move::moved && wanted.said.what.listeners &&
+        std::ranges::count(*wanted.said.what.listeners, listener.listener.name))
+      change.differing.push_back("listener " + listener.listener.name);
+  change.rolls = !change.differing.empty() || !(now.said.what == wanted.said.what);
+  if (!change.rolls && !change.resumed && change.from == change.to) change.what = kind::unchanged;
+  return change;
+}
+
+std::string describe(const listener_change& change) {
+  auto& listener = change.listener;
+  switch (change.what) {
+    case move::opened:
+      return fmt::format("+ listener {}: {}", listener.name, listener.address());
+    case move::moved:
+      return fmt::format("~ listener {}: moves from {} to {}", listener.name, change.from,
+                         listener.address());
+    case move::closed:
+      break;
+  }
+  return fmt::format("- listener {}: {}", listener.name, listener.address());
+}
+
+std::string count_of(std::size_t n, const char* what) {
+  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+}
+
+std::string describe(const pool_change& change) {
+  if (change.what == kind::added)
+    return fmt::format("+ pool {}: {} of {}", change.name, count_of(change.to, "worker"),
+                       change.program);
+  if (change.what == kind::removed)
+    return fmt::format("- pool {}: {} leave", change.name, count_of(change.from, "worker"));
+  std::vector<std::string> words;
+  if (change.resumed) words.emplace_back("comes back from its drain");
+  if (change.from != change.to)
+    words.push_back(fmt::format("scales {} -> {}", change.from, change.to));
+  if (change.rolls)
+    words.push_back(change.differing.empty()
+                        ? "rolls"
+                        : fmt::format("rolls ({})", fmt::join(change.differing, ", ")));
+  return fmt::format("~ pool {}: {}", change.name, fmt::join(words, ", "));
+}
+
+}  // namespace
+
+bool plan::empty() const {
+  return listeners.empty() &&
+         std::ranges::all_of(pools, [](auto& p) { return p.what == pool_change::kind::unchanged; });
+}
+
+plan make_plan(const configuration& running, const configuration& wanted) {
+  plan made;
+  made.listeners =
+      plan_listeners(running.master.prefork.listeners, wanted.master.prefork.listeners);
+  for (auto& pool : wanted.pools) {
+    auto* now = find(running.pools, pool.name);
+    made.pools.push_back(now ? alter(*now, pool, made.listeners) : add(pool));
+  }
+  for (auto& pool : running.pools) {
+    if (find(wanted.pools, pool.name)) continue;
+    auto& change = made.pools.emplace_back(pool.name, kind::removed);
+    change.from = pool.said.prefork.workers;
+  }
+  made.later = differing(running.master, wanted.master, setting::subject::master);
+  return made;
+}
+
+std::vector<std::string> describe(const plan& made) {
+  std::vector<std::string> lines;
+  for (auto& change : made.listeners) lines.push_back(describe(change));
+  for (auto& change : made.pools)
+    if (change.what != kind::unchanged) lines.push_back(describe(change));
+  if (!made.later.empty())
+    lines.push_back(
+        fmt::format("! master: {} when it is started again", fmt::join(made.later, ", ")));
+  return lines;
+}
+
+std::string render(const plan& made) {
+  std::string text;
+  for (auto& line : describe(made)) text += line + '\n';
+  auto unchanged = std::ranges::count(made.pools, kind::unchanged, &pool_change::what);
+  if (unchanged)
+    text += fmt::format("  {} unchanged\n", count_of(static_cast<std::size_t>(unchanged), "pool"));
+  return text;
+}
+
+}  // namespace app

@@ -1,0 +1,46 @@
+// What is to be done so that a master runs what a configuration wants: a pure decision.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config.hpp"
+
+namespace app {
+
+struct pool_change {
+  enum class kind { unchanged, added, removed, changed };
+  pool_change(std::string n, kind k) : name(std::move(n)), what(k) {}
+  std::string name;
+  kind what;
+  unsigned from = 0, to = 0;           ///< workers
+  bool resumed = false;                ///< it was drained
+  bool rolls = false;                  ///< its workers are replaced by fresh ones
+  std::vector<std::string> differing;  ///< settings; and listeners that have moved
+  std::string program;                 ///< of one that is added
+};
+
+struct listener_change {
+  enum class kind { opened, moved, closed };
+  listener_change(kind k, supervisor::listener_spec l, std::string f = {})
+      : what(k), listener(std::move(l)), from(std::move(f)) {}
+  kind what;
+  supervisor::listener_spec listener;
+  std::string from;  ///< the address of one that moves
+};
+
+struct plan {
+  std::vector<listener_change> listeners;
+  std::vector<pool_change> pools;  ///< as wanted; those removed come last
+  std::vector<std::string> later;  ///< the master's settings that count only when it starts again
+  bool empty() const;              ///< but for what counts later
+};
+
+plan make_plan(const configuration& running, const configuration& wanted);
+
+/// One line a change.
+std::vector<std::string> describe(const plan&);
+/// The same as a text, which is never empty.
+std::string render(const plan&);
+
+}  // namespace app
