@@ -169,7 +169,10 @@ int tell(const bad_configuration& wrong) {
 /// With everything that the machine has to have.
 int check(const std::string& file) {
   auto wanted = load_configuration(file, inspect_here);
-  fmt::print("{} is right; it would run:\n{}", file, render(make_plan({}, wanted)));
+  configuration nothing;
+  nothing.master.run = wanted.master.run;
+  nothing.master.prefork.drain_delay = wanted.master.prefork.drain_delay;
+  fmt::print("{} is right; it would run:\n{}", file, render(make_plan(nothing, wanted)));
   return exit_code::ok;
 }
 

@@ -267,7 +267,8 @@ BOOST_FIXTURE_TEST_CASE(a_client_that_leaves_changes_nothing_for_the_apply, file
 }
 
 BOOST_FIXTURE_TEST_CASE(check_says_what_it_would_run, file) {
-  write("[listeners]\nhttp = ':8080'\n" + pool("web", "workers = 2\n"));
+  write("[master]\nname = 'shop'\ndrain-delay = 5\n[listeners]\nhttp = ':8080'\n" +
+        pool("web", "workers = 2\n"));
   auto right = test::prefork({"check", path});
   BOOST_TEST(right.code == 0, right.err);
   BOOST_TEST(right.out == path +
