@@ -302,7 +302,9 @@ BOOST_AUTO_TEST_CASE(short_turns_are_the_mold_s_and_not_its_workers_) {
   auto& worker = mold.launch_ready();
   auto own = test::turn_of(getpid());
   BOOST_TEST(test::turn_of(worker.pid) == own);
-  if (own > 0) BOOST_TEST(test::turn_of(mold.pid) < own);  // else the kernel is older than 6.12
+  // Before Linux 6.12 there are no turns; with a negative nice value the mold leaves them alone.
+  bool asks = own > 0 && getpriority(PRIO_PROCESS, 0) >= 0;
+  if (asks) BOOST_TEST(test::turn_of(mold.pid) < own);
   BOOST_REQUIRE(kill(worker.pid, SIGTERM) == 0);
   BOOST_TEST(mold.end(worker).success());
 }
