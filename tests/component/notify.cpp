@@ -62,7 +62,12 @@ BOOST_AUTO_TEST_CASE(words_are_lines_and_unknown_ones_are_passed_over) {
   BOOST_TEST(!said.stopping);
   BOOST_TEST(said.status.value() == "serving = well");
   notification none;
-  none.add("READY=0\nXREADY=1\nMAINPID=1\nWATCHDOG=1");
+  none.add("READY=0\nXREADY=1\nMAINPID=1\nWATCHDOG=trigger");
+  BOOST_TEST(none.empty());
+  none.add("WATCHDOG=1\nX_RECYCLE=1");
+  BOOST_TEST(none.heartbeat);
+  BOOST_TEST(none.recycle);
+  none = {};
   BOOST_TEST(none.empty());
   none.add("STOPPING=1");
   BOOST_TEST(none.stopping);

@@ -309,6 +309,14 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("started", of_worker(event_kind::worker_started));
   add("ready", of_worker(event_kind::worker_ready));
   add("says: warm", of_worker(event_kind::worker_status)).text = "warm";
+  add("to be recycled: 1000 requests", of_worker(event_kind::worker_spent)).text = "1000 requests";
+  auto& ailing = add("fails its probe, 2 of 3: tcp://:80: Connection refused",
+                     of_worker(event_kind::worker_ailing));
+  ailing.count = 2;
+  ailing.number = 3;
+  ailing.text = "tcp://:80: Connection refused";
+  add("passes its probe again: tcp://:80", of_worker(event_kind::worker_recovered)).text =
+      "tcp://:80";
   auto& stopping = add("told to leave, replaced: sent SIGTERM, next step in 30 s",
                        of_worker(event_kind::worker_stopping));
   stopping.why = exit_cause::replaced;

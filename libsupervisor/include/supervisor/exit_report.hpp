@@ -65,6 +65,7 @@ enum class exit_cause : std::uint8_t {
   stopped,          ///< its pool was stopped
   hang,             ///< it did not answer, and was ended
   request_timeout,  ///< one of its requests did not end, and it was ended
+  probe,            ///< it failed a liveness probe, and was ended
   out_of_memory,    ///< the kernel ended it for memory
   dependency,       ///< it left by itself while what its pool depends on was not there
   killed,           ///< a stranger's signal (TERM, KILL and the like that we did not send)

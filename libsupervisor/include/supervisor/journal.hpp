@@ -52,10 +52,15 @@ enum class event_kind : std::uint8_t {
   slot_retiring,         ///< to leave for good [exit_cause]
   slot_removed,
   worker_launched,  ///< the host was asked for a child [child, deadline: when the start budget is
-                    ///< full]
+                    ///< full, number: its lot, see recycle.hpp]
   worker_started,   ///< it exists [pid]
   worker_ready,
-  worker_status,     ///< STATUS= of sd_notify [text]
+  worker_status,  ///< STATUS= of sd_notify [text]
+  worker_spent,   ///< a fresh one is to take its place [text: why; count: so many of its pool may
+                  ///< be replaced at once]
+  worker_ailing,  ///< a liveness probe failed [text: which, and what it found; count: failures
+                  ///< in a row, number: so many end the worker]
+  worker_recovered,  ///< that probe passes again [text: which]
   worker_stopping,   ///< its stop ladder begins [exit_cause, number: signal, deadline; text: the
                      ///< request in which it hangs]
   worker_escalated,  ///< the ladder's next step [count: step, number: signal, deadline]

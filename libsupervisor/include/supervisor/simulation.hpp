@@ -37,6 +37,7 @@ struct process_script {
   exit_status exit_with = exit_status::exited(0);  ///< how it ends then
   bool out_of_memory = false;                      ///< that exit is the kernel's doing
   std::optional<duration> hangs_after;             ///< then it answers nothing any more
+  std::optional<duration> spent_after;             ///< then it asks for a fresh one in its place
   std::optional<duration> overdue_after;           ///< then one of its requests lasts too long
 
   /// From a stop signal (TERM, INT, QUIT), which it answers with STOPPING=1, to exit 0.

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "supervisor/probe.hpp"
+#include "supervisor/recycle.hpp"
 #include "supervisor/restart.hpp"
 #include "supervisor/time.hpp"
 
@@ -23,6 +25,7 @@ enum class readiness : std::uint8_t {
   automatic,  ///< when it says so, or, a command, when it has been alive for `alive_for` (default)
   notify,     ///< only when it says READY=1
   alive,      ///< when it has been alive for `alive_for`
+  probe,      ///< when `ready_probe` passes
 };
 
 /// Where a worker's stdout or stderr goes.
@@ -92,12 +95,15 @@ struct spec {
   readiness ready = readiness::automatic;               ///< when a worker counts as ready
   duration alive_for = std::chrono::milliseconds(500);  ///< see readiness
   duration boot_timeout =
-      std::chrono::seconds(60);     ///< not ready by then: ended, cause boot_timeout
-  std::vector<stop_step> stop{{}};  ///< the ladder; after its last step comes KILL
-  duration hang_timeout{};          ///< zero: never asked; else see doc/workers.md
-  duration request_timeout{};       ///< a worker::request may last so long; zero: for ever
-  restart_policy restart;           ///< when the next one is started
-  start_rate starts;                ///< how many starts the pool makes, whatever the reasons
+      std::chrono::seconds(60);      ///< not ready by then: ended, cause boot_timeout
+  std::vector<stop_step> stop{{}};   ///< the ladder; after its last step comes KILL
+  duration hang_timeout{};           ///< zero: never asked; else see doc/workers.md
+  duration request_timeout{};        ///< a worker::request may last so long; zero: for ever
+  restart_policy restart;            ///< when the next one is started
+  start_rate starts;                 ///< how many starts the pool makes, whatever the reasons
+  recycle_policy recycle;            ///< how long one lives at most
+  std::optional<probe> ready_probe;  ///< with readiness::probe
+  std::vector<probe> liveness;       ///< a worker that fails one of these is ended, cause `probe`
 
   /// A worker function, not a command.
   bool is_function() const noexcept { return !function.empty(); }

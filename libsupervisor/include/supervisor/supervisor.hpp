@@ -115,6 +115,9 @@ class pool {
   boost::system::error_code signal(unsigned slot, int number);
   /// Sends a signal to every worker there is.
   void signal_all(int number);
+  /// Looks once at one slot's worker, its placeholders filled in: for a policy that decides by it.
+  /// Where there is no such worker, that is the answer. See supervisor::check().
+  boost::asio::awaitable<probe_result> check(unsigned slot, probe) const;
   /// All workers leave; the pool and the listeners stay. resume(), resize() and roll() end it.
   boost::asio::awaitable<outcome> drain();
   /// Ends drain(). Slots that have finished or given up start again.
@@ -237,6 +240,11 @@ class supervisor {
   boost::asio::awaitable<void> sleep_for(duration);
   /// By the host's clock.
   time_point now() const;
+  /// Random bits; in a simulation from its seed.
+  std::uint64_t random() const;
+  /// Looks once, as a probe of exec, http or tcp says. No answer within its timeout is a failure,
+  /// unless the supervisor itself was stopped, starved or asleep meanwhile: then it looks again.
+  boost::asio::awaitable<probe_result> check(probe) const;
   /// Runs a coroutine beside the policy; joined before the supervisor ends, cancelled first. While
   /// it is ending, one more is cancelled at its first suspension. A simulation calls it `name`.
   void spawn(boost::asio::awaitable<void>, std::string_view name = "a spawned coroutine");

@@ -100,6 +100,10 @@ class worker {
   void ready();
   /// One line of status, shown by `prefork status`.
   void status(std::string_view text);
+  /// A sign of life, for probe::heartbeat(); without such a probe it is passed over.
+  void heartbeat();
+  /// Asks the supervisor for a fresh worker in place of this one, which serves until that is ready.
+  void recycle();
 
   /// True once the worker is told to leave.
   bool draining() const noexcept;

@@ -91,6 +91,7 @@ std::string_view count_name(event_kind kind) {
     case event_kind::worker_escalated:
       return "step";
     case event_kind::worker_exited:
+    case event_kind::worker_ailing:
       return "failures";
     default:
       return {};

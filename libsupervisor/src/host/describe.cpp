@@ -180,6 +180,12 @@ std::string of_worker(const event& e, time_point now) {
       return "ready";
     case event_kind::worker_status:
       return "says: " + e.text;
+    case event_kind::worker_spent:
+      return "to be recycled: " + e.text;
+    case event_kind::worker_ailing:
+      return fmt::format("fails its probe, {} of {}: {}", e.count, e.number, e.text);
+    case event_kind::worker_recovered:
+      return "passes its probe again: " + e.text;
     case event_kind::worker_stopping:
       return fmt::format("told to leave, {}{}: sent {}{}", words(e.why),
                          e.text.empty() ? "" : " in " + e.text, sent(), next_step(e, now));

@@ -10,10 +10,10 @@ namespace supervisor {
 namespace {
 
 /// By the value of exit_cause.
-constexpr std::array<std::string_view, 15> cause_names{
-    "none",        "finished", "crash",   "boot_timeout", "launch_failure",  "recycled",
-    "scaled_down", "replaced", "stopped", "hang",         "request_timeout", "out_of_memory",
-    "dependency",  "killed",   "lost"};
+constexpr std::array<std::string_view, 16> cause_names{
+    "none",          "finished",   "crash",   "boot_timeout", "launch_failure",  "recycled",
+    "scaled_down",   "replaced",   "stopped", "hang",         "request_timeout", "probe",
+    "out_of_memory", "dependency", "killed",  "lost"};
 static_assert(cause_names.size() == static_cast<std::size_t>(exit_cause::lost) + 1);
 
 }  // namespace

@@ -22,6 +22,9 @@
 namespace supervisor {
 
 using timer_id = std::uint64_t;
+using probe_id = std::uint64_t;
+using watch_id = std::uint64_t;
+using listener_names = std::optional<std::vector<std::string>>;  ///< none: of all that are open
 using child_id = std::uint64_t;  ///< of one process, never reused by a host; 0 is none
 
 /// Names a child before it exists: launching the same key again yields the child that is there.
@@ -37,7 +40,8 @@ struct child_key {
 struct launch_request {
   child_key key;
   unsigned slot = 0;
-  std::uint64_t generation = 0;  ///< an open program of the pool
+  std::uint64_t generation = 0;     ///< an open program of the pool
+  std::uint64_t request_limit = 0;  ///< a function worker is `spent` when it has begun so many
 };
 
 /// What the host knows of a child. Every change is followed by a call of its observer, from the
@@ -49,6 +53,7 @@ struct child_view {
   bool ready = false;     ///< READY=1 came
   bool stopping = false;  ///< STOPPING=1 came: it leaves by itself
   bool hung = false;      ///< it was asked for a sign of life and gave none
+  bool spent = false;     ///< X_RECYCLE=1 came: it wants a fresh one in its place
   bool overdue = false;   ///< a request of its outlasts the spec's request timeout
   std::string status;     ///< STATUS=
   /// It never ran, and never will. ECANCELED: through no fault of its program's; it was told to
@@ -75,6 +80,8 @@ class host {
   // Time, chance, and the loop.
   virtual time_point now() const noexcept = 0;
   virtual wall_time wall_now() const noexcept = 0;
+  /// How long the machine has been asleep since it booted, which now() does not count.
+  virtual duration asleep() const noexcept = 0;
   virtual std::uint64_t random() noexcept = 0;
   virtual boost::asio::any_io_executor executor() noexcept = 0;  ///< orders what is ready
   /// The same for coroutines that have a name, where the host tells them apart: a simulation.
@@ -92,6 +99,12 @@ class host {
   virtual std::vector<listener_spec> listeners() const = 0;
   /// Programs that are open have it until they are closed; those opened from now on do not.
   virtual void close_listener(const std::string& name) = 0;
+
+  /// Connections that wait to be accepted on the listeners of these names.
+  virtual unsigned queued(const listener_names& listeners) const = 0;
+  /// Calls `readable` from the loop, once, when such a connection waits, unless cancelled before.
+  virtual watch_id watch_queue(const listener_names& listeners, std::function<void()> readable) = 0;
+  virtual void cancel_watch(watch_id) noexcept = 0;
 
   // Programs: one a pool and generation.
   /// False: commands only.
@@ -115,11 +128,19 @@ class host {
   virtual void watch(child_id, observer) = 0;
   /// What a function worker shows of itself: now, or at its end. Nothing of a command.
   virtual std::optional<scoreboard> sample(child_id) const = 0;
+  /// Bytes of PSS of a live child; where that may not be read, of what is its own.
+  virtual std::optional<std::uint64_t> memory(child_id) const = 0;
+  /// CPU time that a live child has used.
+  virtual std::optional<duration> cpu_time(child_id) const = 0;
   /// Sends a signal by pidfd; to a child that is over or not there yet: ESRCH.
   virtual boost::system::error_code signal(child_id, int number) = 0;
   /// Asks a ready worker to accept until the queue is empty: a connection whose wakeup went to a
   /// worker that left must not wait for the next one.
   virtual void poke(child_id) noexcept = 0;
+  /// Looks once at a child (0: at none) as the probe says, for as long as it takes: no timeout is
+  /// kept here. Calls `done` from the loop, once, unless cancelled before.
+  virtual probe_id start_probe(child_id, const probe&, std::function<void(probe_result)> done) = 0;
+  virtual void cancel_probe(probe_id) noexcept = 0;
   /// The caller is done with the child. One that lives goes on living until it is found or
   /// signalled no more; one that is over is reaped and reported by the host in its own time.
   virtual void forget(child_id) = 0;

@@ -19,6 +19,7 @@ severity severity_of_exit(exit_cause why) {
     case exit_cause::boot_timeout:
     case exit_cause::hang:
     case exit_cause::request_timeout:
+    case exit_cause::probe:
     case exit_cause::out_of_memory:
     case exit_cause::dependency:
     case exit_cause::killed:
@@ -100,6 +101,12 @@ std::string_view to_string(event_kind kind) noexcept {
       return "worker.ready";
     case event_kind::worker_status:
       return "worker.status";
+    case event_kind::worker_spent:
+      return "worker.spent";
+    case event_kind::worker_ailing:
+      return "worker.ailing";
+    case event_kind::worker_recovered:
+      return "worker.recovered";
     case event_kind::worker_stopping:
       return "worker.stopping";
     case event_kind::worker_escalated:
@@ -143,6 +150,7 @@ severity severity_of(const event& e) noexcept {
     case event_kind::rollout_committed:
       return severity::notice;
     case event_kind::signal_unhandled:
+    case event_kind::worker_ailing:
     case event_kind::worker_escalated:
     case event_kind::supervisor_abandoned:
       return severity::warning;

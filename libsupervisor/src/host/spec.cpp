@@ -35,8 +35,8 @@ fault find_in_program(const spec& s) {
 }
 
 fault find_in_environment(const spec& s) {
-  static constexpr std::array<std::string_view, 4> ours{"LISTEN_FDS", "LISTEN_PID",
-                                                        "LISTEN_FDNAMES", "NOTIFY_SOCKET"};
+  static constexpr std::array<std::string_view, 5> ours{
+      "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "SUPERVISOR_SLOT"};
   for (auto& [name, value] : s.environment) {
     if (name.empty()) return "an environment variable without a name";
     if (name.find('=') != name.npos)
@@ -117,6 +117,34 @@ fault find_in_starts(const start_rate& r) {
   return "starts: per_second is below 0.001: the next start would never come";
 }
 
+fault find_in_recycle(const spec& s) {
+  auto& r = s.recycle;
+  if (r.max_requests && !s.is_function())
+    return "recycle: max_requests is for function workers: a program does not tell of its "
+           "requests; it may send X_RECYCLE=1 instead";
+  if (r.max_age < duration{}) return "recycle: max_age is negative";
+  if (!(r.jitter >= 0 && r.jitter <= 1)) return "recycle: jitter is not between 0 and 1";
+  if (r.max_memory && r.sampling <= duration{}) return "recycle: sampling must be more than zero";
+  if (r.at_once == 0) return "recycle: at_once is zero: no worker would ever be replaced";
+  return {};
+}
+
+fault find_in_probes(const spec& s) {
+  bool waits = s.ready == readiness::probe;
+  if (waits != s.ready_probe.has_value())
+    return waits ? "readiness::probe needs a ready_probe" : "ready_probe needs readiness::probe";
+  fault first = waits ? find_fault(*s.ready_probe) : fault();
+  auto in_log = [](const probe& p) { return p.how == probe::way::log_line; };
+  bool reads = waits && in_log(*s.ready_probe);
+  for (auto& each : s.liveness) {
+    if (!first) first = find_fault(each);
+    reads |= in_log(each);
+  }
+  if (first || !reads || s.out.where == output::to::log || s.err.where == output::to::log)
+    return first;
+  return "a probe waits for a line in the log, but stdout and stderr do not go there";
+}
+
 fault find_in_restart(const restart_policy& p) {
   if (p.base < duration{}) return "restart: base is negative";
   if (p.cap < p.base) return "restart: cap is less than base";
@@ -158,6 +186,8 @@ std::optional<std::string> find_fault(const spec& s) {
   if (!first) first = find_in_timing(s);
   if (!first) first = find_in_restart(s.restart);
   if (!first) first = find_in_starts(s.starts);
+  if (!first) first = find_in_recycle(s);
+  if (!first) first = find_in_probes(s);
   return first;
 }
 

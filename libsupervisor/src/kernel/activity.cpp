@@ -20,6 +20,7 @@ void activity::clear() noexcept {
   in_flight = 0;
   watched = 0;
   requests = 0;
+  request_limit = 0;
   connections = 0;
   phase = 0;
   share = none;

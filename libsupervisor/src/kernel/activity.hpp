@@ -12,7 +12,7 @@ namespace supervisor::kernel {
 
 /// One page a worker, in a memfd that the supervisor makes for each mold and that all map shared.
 /// The supervisor clears a cell before it gives it to a worker; from then on the worker alone
-/// writes, but for `watched` and `share`.
+/// writes, but for `watched`, `share` and `request_limit`.
 ///
 /// How an idle pool costs nothing although hangs are watched: `watched` says that the supervisor
 /// samples this cell. A worker that begins a request and finds `watched` 0 sets it and sends BUSY=1
@@ -21,9 +21,10 @@ namespace supervisor::kernel {
 struct alignas(4096) activity {
   std::atomic<std::uint32_t> in_flight;
   std::atomic<std::uint32_t> watched;
-  std::atomic<std::uint64_t> requests;     ///< begun
-  std::atomic<std::uint32_t> connections;  ///< open
-  std::atomic<std::uint32_t> phase;        ///< scoreboard::phase
+  std::atomic<std::uint64_t> requests;       ///< begun
+  std::atomic<std::uint64_t> request_limit;  ///< at so many the worker says X_RECYCLE=1; 0: never
+  std::atomic<std::uint32_t> connections;    ///< open
+  std::atomic<std::uint32_t> phase;          ///< scoreboard::phase
 
   /// Whether this worker takes connections from the listeners it shares. Cells are given out in
   /// their order: behind one that was never given there is none.

@@ -34,6 +34,7 @@ void child::become(child_id id, const launch_request& request, host::observer ch
   changed_ = std::move(changed);
   view_.id = id;
   view_.key = request_.key;
+  if (what_) expect_signs();
 }
 
 void child::start_command(const listener_list& listeners, const kernel::credentials& who) {
@@ -46,6 +47,7 @@ void child::start_command(const listener_list& listeners, const kernel::credenti
     around.who = who;
     around.listeners = listeners;
     around.notify_socket = address;
+    around.slot = request_.slot;
     around.in = null.get();
     around.out = or_inherited(out, STDOUT_FILENO);
     around.err = or_inherited(err, STDERR_FILENO);
@@ -77,6 +79,7 @@ void child::start_function(std::shared_ptr<mold_program> mold) {
     cells_ = mold_->cells();
     cell_ = cells_->take();
     if (!cell_) return fail({"mold", ENOSPC, "too many workers of one program"});
+    cells_->at(*cell_).request_limit = request_.request_limit;
     mold_order order;
     order.slot = request_.slot;
     order.channel = theirs_[0].get();
@@ -117,6 +120,7 @@ void child::read(std::optional<line_reader>& reader, kernel::unique_fd pipe, boo
       services_.executor, std::move(pipe),
       [this, is_stderr](std::string_view line, bool partial) {
         last_output_.append(line, partial);
+        on_line(line);
         if (services_.options.on_line)
           services_.options.on_line(view_.key, request_.slot, is_stderr, line);
       },
@@ -225,10 +229,12 @@ void child::on_notification(const notification& said) {
   if (!process_) return early_.merge(said);
   if (said.busy) begin_sampling();
   if (said.alive) asked_ = never;
+  if (said.heartbeat) give({});
   bool news = (said.ready && !view_.ready) || (said.stopping && !view_.stopping) ||
-              (said.status && *said.status != view_.status);
+              (said.recycle && !view_.spent) || (said.status && *said.status != view_.status);
   view_.ready |= said.ready;
   view_.stopping |= said.stopping;
+  view_.spent |= said.recycle;
   if (said.status) view_.status = *said.status;
   if (news && !view_.failed) tell();
 }

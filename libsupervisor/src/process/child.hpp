@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -40,6 +41,12 @@ class child : public std::enable_shared_from_this<child> {
   void spare_descriptors() noexcept;
   bool reported() const noexcept { return view_.reported; }
   std::optional<scoreboard> sample() const;
+  unsigned slot() const noexcept { return request_.slot; }
+  const spec* what() const noexcept { return what_.get(); }
+  /// Calls `come` from the loop when it gives a sign of life of this kind, or has given one since
+  /// the last such call; one at a time.
+  void await_sign(const probe&, std::function<void()> come);
+  void forget_sign(const probe&) noexcept;
   /// Whether what prepare() makes is of no age: a log file may be another by the time of the
   /// launch.
   static bool can_wait_prepared(const spec&) noexcept;
@@ -63,6 +70,15 @@ class child : public std::enable_shared_from_this<child> {
   void on_output_ended();
   void on_reaped(const kernel::obituary&);
   void report(const kernel::obituary&);
+
+  struct sign {
+    bool given = false;
+    std::function<void()> come;
+  };
+  void expect_signs();
+  void on_line(std::string_view);
+  void give(const std::string& name);
+  void tell_of_sign(const std::string& name);
 
   // Watch over what is in flight.
   void begin_sampling();
@@ -90,6 +106,9 @@ class child : public std::enable_shared_from_this<child> {
   kernel::unique_fd theirs_[3];
   std::optional<notify_server> notify_;
   notification early_;  ///< what a worker said before its mold told us of it
+
+  /// Of the probes that wait for one: a heartbeat, which has no name, and lines with a text.
+  std::map<std::string, sign> signs_;
 
   // Of a function worker.
   std::shared_ptr<mold_program> mold_;

@@ -24,9 +24,9 @@ namespace {
 constexpr const char* mold_malloc = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1";
 
 /// What a supervisor of ours was told, and is not for its children.
-constexpr std::string_view not_inherited[] = {"LISTEN_FDS",     "LISTEN_PID",    "LISTEN_FDNAMES",
-                                              "NOTIFY_SOCKET",  "WATCHDOG_USEC", "WATCHDOG_PID",
-                                              "SUPERVISOR_MOLD"};
+constexpr std::string_view not_inherited[] = {"LISTEN_FDS",      "LISTEN_PID",     "LISTEN_FDNAMES",
+                                              "NOTIFY_SOCKET",   "WATCHDOG_USEC",  "WATCHDOG_PID",
+                                              "SUPERVISOR_MOLD", "SUPERVISOR_SLOT"};
 
 /// Runs one step of the preparation; what the kernel refuses becomes a launch_failure.
 template <typename Step>
@@ -139,6 +139,10 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
   variables environment;
   for (auto& [name, value] : what.environment) environment.set(name, value);
   if (!around.notify_socket.empty()) environment.add("NOTIFY_SOCKET=" + around.notify_socket);
+  if (around.slot) environment.add("SUPERVISOR_SLOT=" + std::to_string(*around.slot));
+  for (auto& each : what.liveness)
+    if (around.slot && each.how == probe::way::heartbeat)
+      environment.set("WATCHDOG_USEC", std::to_string(each.timeout / std::chrono::microseconds(1)));
   plan.path = prepare("exec", what.program,
                       [&] { return kernel::find_program(what.program, environment.get("PATH")); });
   plan.arguments.push_back(what.program);

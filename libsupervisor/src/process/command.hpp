@@ -33,6 +33,7 @@ struct command_surroundings {
   kernel::credentials who;
   std::vector<std::pair<std::string, int>> listeners;  ///< in the order of LISTEN_FDS
   std::string notify_socket;
+  std::optional<unsigned> slot;  ///< none: it is no worker
   int in = -1, out = -1, err = -1;
   rlimit descriptors{};  ///< the limit from before we raised ours
 };

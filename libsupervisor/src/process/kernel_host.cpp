@@ -6,12 +6,15 @@
 #include <boost/system/system_error.hpp>
 #include <map>
 
+#include "kernel/accept_queue.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/memory_events.hpp"
 #include "kernel/sockets.hpp"
+#include "kernel/usage.hpp"
 #include "process/child.hpp"
 #include "process/command.hpp"
 #include "process/mold_program.hpp"
+#include "process/probe_runner.hpp"
 #include "process/services.hpp"
 
 namespace asio = boost::asio;
@@ -45,6 +48,7 @@ class kernel_host final : public host {
     return std::chrono::time_point_cast<duration>(std::chrono::system_clock::now());
   }
   std::uint64_t random() noexcept override { return services_.random(); }
+  duration asleep() const noexcept override { return kernel::time_asleep(); }
   asio::any_io_executor executor() noexcept override { return services_.executor; }
   bool in_loop() const noexcept override {
     using strand = asio::strand<asio::any_io_executor>;
@@ -60,6 +64,10 @@ class kernel_host final : public host {
   listener_spec listen(const listener_spec& wanted) override;
   std::vector<listener_spec> listeners() const override;
   void close_listener(const std::string& name) override;
+
+  unsigned queued(const listener_names& names) const override;
+  watch_id watch_queue(const listener_names& names, std::function<void()> readable) override;
+  void cancel_watch(watch_id id) noexcept override { queue_watches_.erase(id); }
 
   void open_program(const std::string& pool, std::uint64_t generation,
                     std::shared_ptr<const spec> what, observer changed) override;
@@ -77,6 +85,10 @@ class kernel_host final : public host {
     auto it = children_.find(id);
     return it == children_.end() ? std::nullopt : it->second.process->sample();
   }
+  std::optional<std::uint64_t> memory(child_id id) const override;
+  std::optional<duration> cpu_time(child_id id) const override;
+  probe_id start_probe(child_id, const probe&, std::function<void(probe_result)> done) override;
+  void cancel_probe(probe_id) noexcept override;
   boost::system::error_code signal(child_id id, int number) override;
   void poke(child_id id) noexcept override {
     if (auto it = children_.find(id); it != children_.end()) it->second.process->poke();
@@ -118,6 +130,9 @@ class kernel_host final : public host {
 
   std::shared_ptr<open_socket> find_socket(const std::string& address);
   std::vector<named_socket> listeners_of(const spec&) const;
+  std::vector<named_socket> listeners_named(const listener_names&) const;
+  pid_t pid_of(child_id) const noexcept;
+  probe_end look_at(child_id, const probe&, probe_done);
   std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
   std::shared_ptr<child> take_child(generation&);
   void prepare_later(const program_name&);
@@ -136,6 +151,9 @@ class kernel_host final : public host {
   std::map<child_id, held> children_;
   std::map<child_key, child_id> keys_;
   child_id last_ = 0;
+  std::map<probe_id, probe_end> probes_;
+  std::map<watch_id, std::vector<watched_fd>> queue_watches_;
+  std::uint64_t last_look_ = 0;
   std::function<void(const child_key&, std::shared_ptr<const exit_report>)> report_;
   std::unique_ptr<signal_feed> signals_;
 };
@@ -184,9 +202,14 @@ void kernel_host::close_listener(const std::string& name) {
 }
 
 std::vector<kernel_host::named_socket> kernel_host::listeners_of(const spec& what) const {
-  if (!what.listeners) return listeners_;
+  return listeners_named(what.listeners);
+}
+
+std::vector<kernel_host::named_socket> kernel_host::listeners_named(
+    const listener_names& names) const {
+  if (!names) return listeners_;
   std::vector<named_socket> chosen;
-  for (auto& name : *what.listeners) {
+  for (auto& name : *names) {
     auto known = std::ranges::find(listeners_, name, &named_socket::first);
     if (known != listeners_.end()) chosen.push_back(*known);
   }
@@ -323,6 +346,79 @@ boost::system::error_code kernel_host::signal(child_id id, int number) {
   auto it = children_.find(id);
   if (it == children_.end()) return {ESRCH, boost::system::system_category()};
   return it->second.process->signal(number);
+}
+
+// Looks.
+
+unsigned kernel_host::queued(const listener_names& names) const {
+  unsigned waiting = 0;
+  for (auto& [name, socket] : listeners_named(names))
+    waiting += kernel::accept_queue_length(socket->fd.get());
+  return waiting;
+}
+
+watch_id kernel_host::watch_queue(const listener_names& names, std::function<void()> readable) {
+  auto id = ++last_look_;
+  auto told = [this, id, readable = std::move(readable)] {
+    auto tell = readable;
+    queue_watches_.erase(id);
+    tell();
+  };
+  std::vector<watched_fd> watched;
+  for (auto& [name, socket] : listeners_named(names))
+    watched.emplace_back(services_.executor, kernel::share_listener(socket->fd.get()), told);
+  queue_watches_.emplace(id, std::move(watched));
+  return id;
+}
+
+pid_t kernel_host::pid_of(child_id id) const noexcept {
+  auto it = children_.find(id);
+  if (it == children_.end() || it->second.process->view().over()) return 0;
+  return it->second.process->view().pid;
+}
+
+std::optional<std::uint64_t> kernel_host::memory(child_id id) const {
+  auto pid = pid_of(id);
+  return pid ? kernel::memory_of(pid) : std::nullopt;
+}
+
+std::optional<duration> kernel_host::cpu_time(child_id id) const {
+  auto pid = pid_of(id);
+  return pid ? kernel::cpu_time_of(pid) : std::nullopt;
+}
+
+probe_id kernel_host::start_probe(child_id child, const probe& what,
+                                  std::function<void(probe_result)> done) {
+  auto id = ++last_look_;
+  auto tell = [this, id, done = std::move(done)](probe_result result) {
+    auto ended = probes_.extract(id);  // whose callers' callers are here
+    auto call = done;
+    call(std::move(result));
+  };
+  probes_.emplace(id, look_at(child, what, std::move(tell)));
+  return id;
+}
+
+void kernel_host::cancel_probe(probe_id id) noexcept {
+  auto running = probes_.extract(id);
+  if (running) running.mapped()();
+}
+
+probe_end kernel_host::look_at(child_id id, const probe& what, probe_done done) {
+  if (what.how == probe::way::http || what.how == probe::way::tcp)
+    return probe_by_connection(services_.executor, what, std::move(done));
+  auto it = children_.find(id);
+  auto* looked_at = it == children_.end() ? nullptr : it->second.process.get();
+  if (what.how == probe::way::exec) {
+    auto like = looked_at && looked_at->what() ? *looked_at->what() : spec::command(what.target);
+    try {
+      return probe_by_program(services_, like, find_credentials(like), what, done);
+    } catch (const launch_failure& failure) {
+      return probe_in_vain(services_.executor, failure.error.str(), std::move(done));
+    }
+  }
+  if (!looked_at) return probe_in_vain(services_.executor, "no worker", std::move(done));
+  return probe_by_sign(it->second.process, what, std::move(done));
 }
 
 void kernel_host::forget(child_id id) {

@@ -48,6 +48,8 @@ void notification::add(std::string_view message) {
     stopping |= line == word::stopping;
     busy |= line == word::busy;
     alive |= line == word::alive;
+    heartbeat |= line == word::heartbeat;
+    recycle |= line == word::recycle;
     if (line.starts_with(word::status)) status = line.substr(word::status.size());
     message.remove_prefix(end == message.npos ? message.size() : end + 1);
   }
@@ -58,6 +60,8 @@ void notification::merge(const notification& later) {
   stopping |= later.stopping;
   busy |= later.busy;
   alive |= later.alive;
+  heartbeat |= later.heartbeat;
+  recycle |= later.recycle;
   if (later.status) status = later.status;
 }
 

@@ -18,11 +18,15 @@ struct notification {
   bool stopping = false;
   bool busy = false;
   bool alive = false;
+  bool heartbeat = false;
+  bool recycle = false;
   std::optional<std::string> status;
   /// Adds the lines of a message; words we do not know are passed over.
   void add(std::string_view message);
   void merge(const notification&);
-  bool empty() const noexcept { return !(ready || stopping || busy || alive || status); }
+  bool empty() const noexcept {
+    return !(ready || stopping || busy || alive || heartbeat || recycle || status);
+  }
 };
 
 /// Receives from one child's socket. Descriptors that come along are closed, which is also the

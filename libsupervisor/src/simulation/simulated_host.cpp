@@ -28,6 +28,7 @@ struct simulated_host::impl {
   virtual_loop loop{start_of_time};
   simulated_signals signals{loop};
   simulated_processes processes{loop};
+  simulated_looks looks{loop};
   std::map<std::string, listener_spec> listeners;
 };
 
@@ -68,6 +69,7 @@ void simulated_host::shuffle() {
 void simulated_host::crash() {
   impl_->processes.lose_supervisor();
   impl_->signals.crash();
+  impl_->looks.crash();
   impl_->loop.crash();
   keep_time(impl_->loop.context(), *this);
 }
@@ -150,7 +152,31 @@ void simulated_host::watch(child_id id, observer changed) {
   impl_->processes.watch(id, std::move(changed));
 }
 std::optional<scoreboard> simulated_host::sample(child_id id) const {
+  if (on_sample) return on_sample(id);
   return impl_->processes.sample(id);
+}
+
+std::optional<std::uint64_t> simulated_host::memory(child_id id) const {
+  return on_memory ? on_memory(id) : impl_->processes.memory(id);
+}
+std::optional<duration> simulated_host::cpu_time(child_id id) const {
+  return on_cpu_time ? on_cpu_time(id) : std::nullopt;
+}
+probe_id simulated_host::start_probe(child_id id, const probe& what,
+                                     std::function<void(probe_result)> done) {
+  return impl_->looks.start(on_probe ? on_probe(id, what) : probe_answer(), std::move(done));
+}
+void simulated_host::cancel_probe(probe_id id) noexcept { impl_->looks.cancel_probe(id); }
+unsigned simulated_host::queued(const listener_names&) const { return impl_->looks.queued(); }
+watch_id simulated_host::watch_queue(const listener_names&, std::function<void()> readable) {
+  return impl_->looks.watch(std::move(readable));
+}
+void simulated_host::cancel_watch(watch_id id) noexcept { impl_->looks.cancel_watch(id); }
+duration simulated_host::asleep() const noexcept { return impl_->looks.asleep; }
+void simulated_host::set_queued(unsigned n) { impl_->looks.set_queued(n); }
+void simulated_host::suspend(duration d) { impl_->looks.asleep += d; }
+std::size_t simulated_host::looks_running() const noexcept {
+  return impl_->looks.probes_running() + impl_->looks.watches();
 }
 
 boost::system::error_code simulated_host::signal(child_id id, int number) {

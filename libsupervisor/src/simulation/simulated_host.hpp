@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "host/host.hpp"
+#include "simulation/simulated_looks.hpp"
 #include "supervisor/simulation.hpp"
 
 namespace supervisor {
@@ -53,8 +54,19 @@ class simulated_host final : public host {
   void stall(duration);
   void turn_wall_clock(duration ahead);
 
+  /// Connections wait to be accepted, on whatever listener.
+  void set_queued(unsigned);
+  /// The machine is suspended: deadlines stay where they are.
+  void suspend(duration);
+  // Asked whenever supervision looks; by default the script's work, nothing, nothing, and well.
+  std::function<std::optional<scoreboard>(child_id)> on_sample;
+  std::function<std::optional<std::uint64_t>(child_id)> on_memory;
+  std::function<std::optional<duration>(child_id)> on_cpu_time;
+  std::function<probe_answer(child_id, const probe&)> on_probe;
+
   // What the test sees.
-  std::vector<child_id> living() const;  ///< in order of launch
+  std::size_t looks_running() const noexcept;  ///< probes, and watches of queues
+  std::vector<child_id> living() const;        ///< in order of launch
   const launch_request& request(child_id) const;
   std::uint64_t launches() const noexcept;
   std::uint64_t made() const noexcept;  ///< launches that became a process
@@ -67,6 +79,7 @@ class simulated_host final : public host {
   // host
   time_point now() const noexcept override;
   wall_time wall_now() const noexcept override;
+  duration asleep() const noexcept override;
   std::uint64_t random() noexcept override;
   boost::asio::any_io_executor executor() noexcept override;
   boost::asio::any_io_executor executor_for(std::string_view name) override;
@@ -75,6 +88,9 @@ class simulated_host final : public host {
   listener_spec listen(const listener_spec&) override;
   std::vector<listener_spec> listeners() const override;
   void close_listener(const std::string& name) override;
+  unsigned queued(const listener_names&) const override;
+  watch_id watch_queue(const listener_names&, std::function<void()>) override;
+  void cancel_watch(watch_id) noexcept override;
   void open_program(const std::string&, std::uint64_t, std::shared_ptr<const spec>,
                     observer) override;
   program_view program(const std::string&, std::uint64_t) const override;
@@ -84,6 +100,10 @@ class simulated_host final : public host {
   const child_view& look(child_id) const override;
   void watch(child_id, observer) override;
   std::optional<scoreboard> sample(child_id) const override;
+  std::optional<std::uint64_t> memory(child_id) const override;
+  std::optional<duration> cpu_time(child_id) const override;
+  probe_id start_probe(child_id, const probe&, std::function<void(probe_result)>) override;
+  void cancel_probe(probe_id) noexcept override;
   boost::system::error_code signal(child_id, int) override;
   void poke(child_id) noexcept override;
   void forget(child_id) override;

@@ -152,6 +152,7 @@ void simulated_processes::start(child_id id) {
       change(id, &child_view::ready);
     });
   if (plan.hangs_after) in(*plan.hangs_after, [this, id] { change(id, &child_view::hung); });
+  if (plan.spent_after) in(*plan.spent_after, [this, id] { change(id, &child_view::spent); });
   if (plan.overdue_after) in(*plan.overdue_after, [this, id] { change(id, &child_view::overdue); });
   if (plan.exits_after)
     in(*plan.exits_after,
@@ -309,6 +310,14 @@ std::int64_t simulated_processes::memory(const child& c) const {
   auto grown = c.plan.memory_kib +
                static_cast<std::int64_t>(static_cast<double>(c.plan.leaks_kib) * seconds);
   return c.plan.memory_limit_kib > 0 ? std::min(grown, c.plan.memory_limit_kib) : grown;
+}
+
+std::optional<std::uint64_t> simulated_processes::memory(child_id id) const {
+  auto it = children_.find(id);
+  if (it == children_.end() || it->second.view.exited) return {};
+  auto kib = memory(it->second);
+  if (kib <= 0) return {};
+  return static_cast<std::uint64_t>(kib) * 1024;
 }
 
 // What a test asks.

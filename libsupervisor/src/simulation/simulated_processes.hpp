@@ -33,6 +33,8 @@ class simulated_processes {
   void watch(child_id, host::observer);
   void forget(child_id);
   std::optional<scoreboard> sample(child_id) const;
+  /// In bytes; of one whose script tells of memory.
+  std::optional<std::uint64_t> memory(child_id) const;
   /// From whomever. False where it is over, or was never made.
   bool signal(child_id, int number);
   /// One that is not made yet will not be.

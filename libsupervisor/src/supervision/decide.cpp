@@ -55,7 +55,8 @@ exit_cause trial_is_moot(const pool_state& p, const slot_state& s) {
   if (p.wanted() == 0) return exit_cause::stopped;
   auto* old = p.find(s.replaces);
   if (!old || old->retiring != exit_cause::none) return exit_cause::scaled_down;
-  bool still_meant = s.generation == p.generation || s.generation == old->generation;
+  bool same_program = s.generation == old->generation;
+  bool still_meant = s.generation == p.generation || (same_program && !old->spent);
   return still_meant ? exit_cause::none : exit_cause::replaced;
 }
 
@@ -105,6 +106,22 @@ std::optional<event> replace_one(const pool_state& p) {
   return {};
 }
 
+/// What is replaced in a rollout is no longer of interest; what leaves still counts.
+std::optional<event> recycle_one(const pool_state& p) {
+  if (p.rolling || p.wanted() == 0) return {};
+  auto changes = [](auto& s) { return on_trial(s) || s.retiring == exit_cause::recycled; };
+  auto under_way = std::ranges::count_if(p.slots, changes);
+  for (auto& s : p.slots) {
+    auto is_its_successor = [&](auto& other) { return on_trial(other) && other.replaces == s.id; };
+    if (!stays(s) || under_way >= static_cast<std::ptrdiff_t>(s.at_once)) continue;
+    if (std::ranges::any_of(p.slots, is_its_successor)) continue;
+    auto e = successor_of(p, s, s.generation);
+    e.cause = s.spent;
+    return e;
+  }
+  return {};
+}
+
 std::optional<event> commit_rollout(const pool_state& p) {
   if (!p.rolling || !p.opened || p.drained || p.stopping) return {};
   auto done = [&](const slot_state& s) {
@@ -133,7 +150,7 @@ std::optional<event> finish(const pool_state& p) {
 
 std::optional<event> next_event(const pool_state& p) {
   if (p.stopped) return {};
-  for (auto decide : {give_rollout_up, retire_one, promote_one, add_one, replace_one,
+  for (auto decide : {give_rollout_up, retire_one, promote_one, add_one, replace_one, recycle_one,
                       commit_rollout, escalate, finish})
     if (auto e = decide(p)) return e;
   return {};
@@ -158,10 +175,13 @@ bool settled(const pool_state& p) {
   if (p.stopping) return false;
   if (p.drained) return p.slots.empty();
   auto rests = [&](const slot_state& s) {
+    // A fresh worker that does not get ready goes on trying, beside the one that is to be recycled.
+    if (on_trial(s)) return s.now == phase::backing_off;
     return stays(s) && s.generation == p.generation &&
            (s.now == phase::ready || s.now == phase::backing_off || s.rests());
   };
-  return !p.rolling && p.slots.size() == p.wanted() && std::ranges::all_of(p.slots, rests);
+  return !p.rolling && std::ranges::count_if(p.slots, stays) == p.wanted() &&
+         std::ranges::all_of(p.slots, rests);
 }
 
 unsigned count_ready(const pool_state& p) {
@@ -181,6 +201,10 @@ time_point ready_unasked(const spec& what, const slot_state& s) noexcept {
   bool by_age =
       what.ready == readiness::alive || (what.ready == readiness::automatic && !what.is_function());
   return by_age ? later(s.started_at, what.alive_for) : never;
+}
+
+bool heeds_ready(const spec& what) noexcept {
+  return what.ready == readiness::automatic || what.ready == readiness::notify;
 }
 
 stop_order ladder_step(const spec& what, exit_cause why, unsigned step, bool quick,
@@ -225,8 +249,8 @@ bool stays_after(const pool_state& p, const slot_state& s, unsigned failures) no
   if (s.retiring != exit_cause::none) return false;
   if (!s.replaces || failures == 0) return true;
   auto* old = p.find(s.replaces);
-  bool recycling = old && old->generation == s.generation;
-  return !recycling && !p.rolling;
+  bool restarting = old && old->generation == s.generation && !old->spent;
+  return !restarting && !p.rolling;
 }
 
 }  // namespace supervisor

@@ -35,6 +35,9 @@ event successor_of(const pool_state&, const slot_state& old, std::uint64_t gener
 /// When a worker counts as ready without having said so; never: it has to.
 time_point ready_unasked(const spec&, const slot_state&) noexcept;
 
+/// Whether its own word makes it ready.
+bool heeds_ready(const spec&) noexcept;
+
 struct stop_order {
   int signal = 0;
   time_point deadline = never;  ///< of the next step

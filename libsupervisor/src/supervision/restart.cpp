@@ -90,6 +90,7 @@ bool own_doing(const restart_facts& facts) {
     case exit_cause::launch_failure:
     case exit_cause::hang:
     case exit_cause::request_timeout:
+    case exit_cause::probe:
     case exit_cause::lost:
       return true;
     // A ready worker is chosen by the kernel for what the whole machine uses.

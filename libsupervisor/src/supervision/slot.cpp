@@ -8,6 +8,8 @@
 
 #include "supervision/decide.hpp"
 #include "supervision/pool_keeper.hpp"
+#include "supervision/probing.hpp"
+#include "supervision/recycling.hpp"
 
 namespace asio = boost::asio;
 
@@ -75,12 +77,20 @@ asio::awaitable<void> slot::wait_for_pid() {
 }
 
 asio::awaitable<void> slot::wait_for_ready() {
+  bool passed = false;
+  probing probes(pool_.outside(), child_);
+  if (auto& asks = what().ready_probe; asks && me_.now == phase::starting)
+    probes.begin(asks->of(me_.number, me_.pid), later(me_.started_at, asks->start),
+                 [&](auto, health now, auto&) {
+                   passed |= is_well(*asks, now);
+                   wake();
+                 });
   while (me_.now == phase::starting && !buried()) {
     auto now = pool_.outside().now();
     auto unasked = ready_unasked(what(), me_);
     if (retires())
       begin_stop(me_.retiring);
-    else if (now >= unasked || (seen()->ready && what().ready != readiness::alive))
+    else if (now >= unasked || passed || (seen()->ready && heeds_ready(what())))
       pool_.transition(about_me(event_kind::worker_ready));
     else if (now >= me_.deadline)
       begin_stop(exit_cause::boot_timeout);
@@ -90,19 +100,37 @@ asio::awaitable<void> slot::wait_for_ready() {
 }
 
 asio::awaitable<void> slot::serve() {
+  recycling wear(pool_.outside(), me_, what().recycle);
+  probing probes(pool_.outside(), child_);
+  if (me_.now == phase::ready)
+    for (auto& each : what().liveness) {
+      auto p = each.of(me_.number, me_.pid);
+      probes.begin(p, later(me_.started_at, p.start),
+                   [this, p](health before, health now, auto& found) {
+                     if (before.failures != now.failures) record_look(p, now, found);
+                   });
+    }
   while (me_.now == phase::ready && !buried()) {
+    auto worn = wear.look(*seen());
     if (retires()) {
       begin_stop(me_.retiring);
     } else if (seen()->hung) {
       begin_stop(exit_cause::hang);
     } else if (seen()->overdue) {
       begin_stop(exit_cause::request_timeout);
+    } else if (me_.ill) {
+      begin_stop(exit_cause::probe);
+    } else if (!worn.empty()) {
+      auto e = about_me(event_kind::worker_spent);
+      e.text = std::move(worn);
+      e.count = what().recycle.at_once;
+      pool_.transition(std::move(e));
     } else if (seen()->status != me_.status) {
       auto e = about_me(event_kind::worker_status);
       e.text = seen()->status;
       pool_.transition(std::move(e));
     } else {
-      co_await wakeup_.wait();
+      co_await wakeup_.wait(wear.next_look());
     }
   }
 }
@@ -129,10 +157,16 @@ void slot::launch() {
   request.key = {pool_.name(), me_.id, me_.launches + 1};
   request.slot = me_.number;
   request.generation = me_.generation;
+  auto& recycle = what().recycle;
+  unsigned lot = 0;
+  if (recycle.max_requests || recycle.max_age > duration{})
+    lot = static_cast<unsigned>(pool_.outside().random() % recycle_lots);
+  request.request_limit = request_limit(recycle, lot);
   child_ = pool_.outside().launch(request, waker());
   auto e = about_me(event_kind::worker_launched);
   e.child = child_;
   e.deadline = take_start(pool_.state().budget, what().starts, pool_.outside().now()).repaid;
+  e.number = lot;
   pool_.transition(std::move(e));
 }
 
@@ -154,6 +188,16 @@ void slot::take_stop_step(event_kind kind, exit_cause why, unsigned step) {
     n.text = signal_name(order.signal) + " could not be sent: " + error.message();
     pool_.transition(std::move(n));
   }
+}
+
+void slot::record_look(const probe& by, const health& h, const probe_result& found) {
+  bool ails = !found.well;
+  auto e = about_me(ails ? event_kind::worker_ailing : event_kind::worker_recovered);
+  e.text = ails ? by.str() + ": " + found.words : by.str();
+  e.count = h.failures;
+  e.number = by.failures;
+  pool_.transition(std::move(e));
+  wake();
 }
 
 bool slot::buried() {
@@ -189,7 +233,10 @@ void slot::record_exit(const child_view* view) {
     e.next = decision.next;
     // One on trial has a place to fill, and nobody else to fill it.
     bool over = e.next == verdict::given_up || e.next == verdict::escalated;
-    if (over && me_.replaces) e.next = verdict::again;
+    if (over && me_.replaces) {
+      e.next = verdict::again;
+      decision.delay = std::max(decision.delay, what().restart.cap);
+    }
     bool starts = e.next == verdict::again || e.next == verdict::trial;
     if (starts) e.deadline = later(now, decision.delay);
   }

@@ -39,6 +39,7 @@ class slot : public std::enable_shared_from_this<slot> {
   void launch();
   void begin_stop(exit_cause why);
   void take_stop_step(event_kind, exit_cause why, unsigned step);
+  void record_look(const probe&, const health&, const probe_result&);
   /// Acts on the death of the child, if it is dead.
   bool buried();
   void record_exit(const child_view* seen);

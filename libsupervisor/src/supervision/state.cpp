@@ -47,6 +47,7 @@ void launched(pool_state& p, slot_state& s, const event& e) {
   s.now = phase::launching;
   s.deadline = never;
   s.child = e.child;
+  s.lot = static_cast<unsigned>(e.number);
   if (s.launches++) ++s.restarts;
 }
 
@@ -98,7 +99,9 @@ void exited(pool_state& p, slot_state& s, const event& e) {
   s.started_at = s.ready_at = {};
   s.status.clear();
   s.stopped_for = exit_cause::none;
-  s.step = 0;
+  s.step = s.lot = s.at_once = 0;
+  s.spent = 0;
+  s.ill = false;
   s.deadline = e.deadline;
   s.now = phase_after(e);
 }
@@ -124,6 +127,13 @@ void apply_to_slot(pool_state& p, slot_state& s, const event& e) {
     case event_kind::worker_status:
       s.status = e.text;
       return;
+    case event_kind::worker_spent:
+      s.spent = e.id;
+      s.at_once = static_cast<unsigned>(e.count);
+      return;
+    case event_kind::worker_ailing:
+      s.ill = e.count >= e.number;
+      return;
     case event_kind::worker_stopping:
       s.stopped_for = e.why;
       return stop_step_taken(s, e);
@@ -143,6 +153,9 @@ bool is_of_a_slot(event_kind kind) {
     case event_kind::worker_started:
     case event_kind::worker_ready:
     case event_kind::worker_status:
+    case event_kind::worker_spent:
+    case event_kind::worker_ailing:
+    case event_kind::worker_recovered:
     case event_kind::worker_stopping:
     case event_kind::worker_escalated:
     case event_kind::worker_exited:

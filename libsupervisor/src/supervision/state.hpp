@@ -49,7 +49,11 @@ struct slot_state {
   time_point ready_at{};  ///< the epoch: it was not ready
   std::string status;     ///< its own words
   exit_cause stopped_for = exit_cause::none;
-  unsigned step = 0;  ///< of the stop ladder
+  unsigned step = 0;        ///< of the stop ladder
+  unsigned lot = 0;         ///< recycle_facts::lot
+  std::uint64_t spent = 0;  ///< the event by which a fresh worker is to take its place
+  unsigned at_once = 0;     ///< with `spent`: so many of the pool may be replaced at a time
+  bool ill = false;         ///< a probe says so
 
   unsigned failures = 0;           ///< in a row
   duration last_delay{};           ///< before its last start, or the next

@@ -29,7 +29,8 @@ worker::request::request(worker& w, std::string_view activity) noexcept
   cell.latest_since.store(since_, relaxed);
   cell.latest.store(note_, release);
   cell.changes.store(cell.changes.load(relaxed) + 1, release);
-  cell.requests.store(cell.requests.load(relaxed) + 1, relaxed);
+  const auto begun = cell.requests.load(relaxed) + 1;
+  cell.requests.store(begun, relaxed);
   // Sequentially consistent with the supervisor's `clear watched, then look at in_flight`: one of
   // the two sees the other.
   cell.in_flight.store(++book.count);
@@ -37,6 +38,7 @@ worker::request::request(worker& w, std::string_view activity) noexcept
     cell.watched.store(1);
     worker_.say(kernel::word::busy);
   }
+  if (begun == cell.request_limit.load(relaxed)) worker_.say(kernel::word::recycle);
 }
 
 worker::request::~request() {

@@ -31,6 +31,9 @@ void worker::status(std::string_view text) {
   impl_->say(std::string(kernel::word::status) + line);
 }
 
+void worker::heartbeat() { impl_->say(kernel::word::heartbeat); }
+void worker::recycle() { impl_->say(kernel::word::recycle); }
+
 worker::listener::listener(std::shared_ptr<state> s) : state_(std::move(s)) {}
 const std::string& worker::listener::name() const noexcept { return state_->name; }
 
