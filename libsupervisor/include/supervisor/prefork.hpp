@@ -14,6 +14,9 @@ namespace supervisor {
 struct prefork_options {
   prefork_options() = default;
   unsigned workers = 2;  ///< how many, at first
+  /// Runs beside the pool, and sizes it: one of supervisor/scaling.hpp, or of the user's. Empty: it
+  /// has one worker at least, and as many as it is told.
+  std::function<boost::asio::awaitable<void>(supervisor&, pool)> scale;
   /// Opened before the first worker; for main() none is 127.0.0.1:8080.
   std::vector<listener_spec> listeners;
   duration drain_delay{};  ///< after TERM, serve on for this long before workers are told to leave

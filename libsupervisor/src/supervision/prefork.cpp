@@ -100,8 +100,8 @@ handlers handlers_of(supervisor& self, const signal_options& options) {
 asio::awaitable<int> obey_signals(supervisor& self, signal_options options) {
   auto on = handlers_of(self, options);
   until stop{SIGINT, SIGQUIT, SIGTERM};
-  auto first = co_await self.serve(on, std::move(stop));
-  bool quick = first.number == SIGQUIT;
+  auto told = co_await self.serve(on, std::move(stop));
+  bool quick = told.number == SIGQUIT;
   auto end = later(self.now(), options.drain_delay);
   while (!quick && self.now() < end) {
     until impatient{SIGINT, SIGQUIT, SIGTERM};
@@ -118,7 +118,9 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
   // answered in its turn.
   for (int number : {SIGINT, SIGQUIT, SIGTERM}) self.signals().watch(number);
   for (auto& listener : options.listeners) listener = self.listen(listener);
-  self.pool(std::move(name), std::move(what), std::max(options.workers, 1u));
+  auto first = std::max(options.workers, options.scale ? 0u : 1u);
+  auto web = self.pool(std::move(name), std::move(what), first);
+  if (options.scale) self.spawn(options.scale(self, web));
   if (options.started) options.started(self, options.listeners);
   signal_options signals;
   signals.drain_delay = options.drain_delay;
