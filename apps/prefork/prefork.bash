@@ -33,7 +33,9 @@ _prefork() {
     --chdir) mapfile -t COMPREPLY < <(compgen -d -- "$word") && return ;;
     --control | --pidfile | --log-file | --config | --stdout | --stderr) mapfile -t COMPREPLY < <(compgen -f -- "$word") && return ;;
     --stop-signal) values='TERM INT QUIT HUP USR1 USR2 WINCH' ;;
-    --ready) values='auto notify alive' ;;
+    --scale) values='static spare: demand backlog' ;;
+    --ready) values='auto notify alive http:// tcp:// exec: log:' ;;
+    --liveness) values='http:// tcp:// exec: log: heartbeat' ;;
     --log-level) values='debug info notice warning error' ;;
     --log-format) values='text json' ;;
     -o | --output) values='table wide json' ;;

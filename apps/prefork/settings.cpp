@@ -7,6 +7,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "health_words.hpp"
 #include "restart_words.hpp"
 #include "values.hpp"
 
@@ -22,6 +23,14 @@ constexpr auto pool = setting::subject::pool, master = setting::subject::master;
 template <auto Member>
 bool in_spec(const run_request& a, const run_request& b) {
   return a.what.*Member == b.what.*Member;
+}
+template <auto Member>
+bool in_recycling(const run_request& a, const run_request& b) {
+  return a.what.recycle.*Member == b.what.recycle.*Member;
+}
+template <auto Member>
+bool in_probes(const run_request& a, const run_request& b) {
+  return std::ranges::equal(a.what.liveness, b.what.liveness, {}, Member, Member);
 }
 template <auto Member>
 bool in_run(const run_request& a, const run_request& b) {
@@ -89,18 +98,9 @@ void take_umask(text called, text value, run_request& r) {
   r.what.umask = *mask;
 }
 
-void take_readiness(text called, text value, run_request& r) {
-  if (value == "notify") {
-    r.what.ready = sup::readiness::notify;
-  } else if (value == "alive" || value.rfind("alive:", 0) == 0) {
-    r.what.ready = sup::readiness::alive;
-    if (value.size() > 5) r.what.alive_for = duration_of(called, value.substr(6));
-  } else if (value != "auto") {
-    complain(fmt::format("{}: \"{}\" is not auto, notify, alive or alive:SECONDS", called, value));
-  }
-}
 bool same_readiness(const run_request& a, const run_request& b) {
-  return in_spec<&sup::spec::ready>(a, b) && in_spec<&sup::spec::alive_for>(a, b);
+  return in_spec<&sup::spec::ready>(a, b) && in_spec<&sup::spec::alive_for>(a, b) &&
+         in_spec<&sup::spec::ready_probe>(a, b);
 }
 
 bool same_ladder(const run_request& a, const run_request& b) {
@@ -230,8 +230,29 @@ constexpr auto all = std::to_array<setting>({
     {"stderr", 0, "WHERE", pool, shape::text, "the same", take_stderr, in_spec<&sup::spec::err>},
     {"ready", 0, "WHEN", pool, shape::text,
      "when a worker counts as ready: notify (it sent READY=1), alive[:TIME] (it has lived for "
-     "that), auto (whichever comes first; default)",
+     "that), auto (whichever comes first; default), or a PROBE that passes",
      take_readiness, same_readiness},
+    {"liveness", 0, "PROBE", pool, shape::list,
+     "end a worker that fails it: http://ADDR/PATH, tcp://ADDR, \"exec:PROGRAM ARGS\", log:TEXT or "
+     "heartbeat; repeatable",
+     take_liveness, same_probes},
+    {"liveness-period", 0, "TIME", pool, shape::number, "from one look to the next (default 10)",
+     take_liveness_period, in_probes<&sup::probe::period>},
+    {"liveness-timeout", 0, "TIME", pool, shape::number, "how long an answer may take (default 1)",
+     take_liveness_timeout, in_probes<&sup::probe::timeout>},
+    {"liveness-failures", 0, "N", pool, shape::number, "so many in a row end a worker (default 3)",
+     take_liveness_failures, in_probes<&sup::probe::failures>},
+    {"liveness-start", 0, "TIME", pool, shape::number,
+     "how long a new worker is not looked at (default 0)", take_liveness_start,
+     in_probes<&sup::probe::start>},
+    {"max-requests", 0, "N", pool, shape::number,
+     "replace a worker of the demo that has begun so many", take_max_requests,
+     in_recycling<&sup::recycle_policy::max_requests>},
+    {"max-age", 0, "TIME", pool, shape::number, "replace a worker that has lived for so long",
+     take_max_age, in_recycling<&sup::recycle_policy::max_age>},
+    {"max-memory", 0, "SIZE", pool, shape::number,
+     "replace a worker that uses more (PSS) for half a minute, such as 512M or 2G", take_max_memory,
+     in_recycling<&sup::recycle_policy::max_memory>},
     {"restart", 0, "[CAUSES:]WORDS", pool, shape::list,
      "when a worker that is gone is started again, such as transient,give-up=5/60s; with causes, "
      "after those; repeatable: see doc/restart.md (default: for ever, backing off)",

@@ -41,6 +41,27 @@ sup::duration duration_of(const std::string& option, const std::string& text) {
   return *value;
 }
 
+unsigned count_of(const std::string& option, const std::string& text) {
+  auto count = number_of<unsigned>(text);
+  if (!count || *count == 0)
+    complain(fmt::format("{}: \"{}\" is no number from 1 on", option, text));
+  return *count;
+}
+
+std::uint64_t size_of(const std::string& option, const std::string& text) {
+  constexpr std::string_view units = "KMGT";
+  auto digits = std::string_view(text);
+  unsigned shift = 0;
+  if (auto unit = digits.empty() ? units.npos : units.find(digits.back()); unit != units.npos) {
+    shift = 10 * static_cast<unsigned>(unit + 1);
+    digits.remove_suffix(1);
+  }
+  auto value = number_of<std::uint64_t>(digits);
+  if (!value || *value == 0 || *value > std::numeric_limits<std::uint64_t>::max() >> shift)
+    complain(fmt::format("{}: \"{}\" is no size; write bytes, or 512K, 512M, 2G", option, text));
+  return *value << shift;
+}
+
 int signal_of(const std::string& option, const std::string& text) {
   auto number = sup::signal_number(text);
   if (!number) complain(fmt::format("{}: there is no signal \"{}\"; see: kill -l", option, text));

@@ -34,6 +34,8 @@ std::optional<Number> number_of(std::string_view text, int base = 10) {
   return value;
 }
 
+unsigned count_of(const std::string& option, const std::string& text);      ///< 1 or more
+std::uint64_t size_of(const std::string& option, const std::string& text);  ///< "512M", in bytes
 int signal_of(const std::string& option, const std::string& text);
 unsigned workers_of(const std::string& option, const std::string& text);  ///< "4", "auto"
 unsigned slot_of(const std::string& text);

@@ -246,6 +246,26 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--ready", "alivex"}, "\"alivex\""},
       {{"run", "--restart", "always"}, "--restart: \"always\""},
       {{"run", "--start-rate", "0"}, "--start-rate: \"0\""},
+      {{"run", "--ready", "http://127.0.0.1/"}, "no port"},
+      {{"run", "--liveness", "ping"}, "'ping': write http://ADDR/PATH"},
+      {{"run", "--liveness", "heartbeat", "--liveness-period", "0"}, "period must be more"},
+      {{"run", "--liveness", "heartbeat", "--liveness-failures", "0"},
+       "--liveness-failures: \"0\""},
+      {{"run", "--liveness-period", "1"}, "there is no liveness probe"},
+      {{"run", "--scale", "auto"}, "--scale: \"auto\" is not static"},
+      {{"run", "--scale", "static:1"}, "\"static:1\""},
+      {{"run", "--scale", "spare"}, "\"spare\""},
+      {{"run", "--scale", "spare:3"}, "\"spare:3\" is not spare:MIN-MAX"},
+      {{"run", "--scale", "spare:3-2"}, "\"spare:3-2\""},
+      {{"run", "--scale", "spare:0-2"}, "\"spare:0-2\""},
+      {{"run", "--scale", "spare:3-4"}, "3 idle workers are more than --workers 2"},
+      {{"run", "--scale", "demand:soon"}, "\"soon\""},
+      {{"run", "--scale", "backlog:x"}, "\"backlog:x\""},
+      {{"run", "--max-requests", "0"}, "--max-requests: \"0\""},
+      {{"run", "--max-requests", "9", "--", "true"}, "may send X_RECYCLE=1"},
+      {{"run", "--max-age", "old"}, "--max-age: \"old\""},
+      {{"run", "--max-memory", "1.5G"}, "--max-memory: \"1.5G\""},
+      {{"run", "--max-memory", "99999999T"}, "--max-memory"},
       {{"run", "--name", "a/b"}, "\"a/b\""},
       {{"run", "--name", ".."}, "\"..\""},
       {{"run", "--log-level", "loud"}, "\"loud\""},
@@ -281,6 +301,57 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       BOOST_TEST(told->text.find('\n') == told->text.size() - 1, "one line: " << told->text);
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE(how_many_workers_there_are_at_first) {
+  const struct {
+    const char* how;
+    unsigned first;
+    bool scales;
+  } rows[] = {{"static", 8, false},      {"spare:2-4", 2, true}, {"demand", 0, true},
+              {"demand:500ms", 0, true}, {"backlog", 1, true},   {"backlog:3", 1, true}};
+  for (auto& row : rows) {
+    BOOST_TEST_INFO(row.how);
+    auto run = run_of({"-w", "8", "--scale", row.how});
+    BOOST_TEST(run.prefork.workers == row.first);
+    BOOST_TEST(static_cast<bool>(run.prefork.scale) == row.scales);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(how_long_workers_live_and_how_they_are_looked_after) {
+  auto run = run_of({"--max-requests",
+                     "1000",
+                     "--max-age",
+                     "2h",
+                     "--max-memory",
+                     "512M",
+                     "--liveness",
+                     "heartbeat",
+                     "--liveness",
+                     "http://127.0.0.1:{9100+slot}/up",
+                     "--liveness-period",
+                     "5",
+                     "--liveness-timeout",
+                     "200ms",
+                     "--liveness-failures",
+                     "2",
+                     "--liveness-start",
+                     "1m",
+                     "--ready",
+                     "tcp://unix:/tmp/x.{slot}"});
+  BOOST_TEST(run.what.recycle.max_requests == 1000u);
+  BOOST_CHECK(run.what.recycle.max_age == 2h);
+  BOOST_TEST(run.what.recycle.max_memory == 512u << 20);
+  BOOST_REQUIRE(run.what.liveness.size() == 2u);
+  auto expected = supervisor::probe::http("127.0.0.1:{9100+slot}", "/up")
+                      .every(5s)
+                      .within(200ms)
+                      .ill_after(2)
+                      .after(1min);
+  BOOST_CHECK(run.what.liveness[1] == expected);
+  BOOST_CHECK(run.what.ready == supervisor::readiness::probe);
+  BOOST_TEST(run.what.ready_probe->str() == "tcp://unix:/tmp/x.{slot}");
+  BOOST_TEST(!find_fault(run.what));
 }
 
 BOOST_AUTO_TEST_CASE(help_and_version_are_no_mistakes) {

@@ -127,6 +127,10 @@ BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
       {"timeout", "7"},           {"request-timeout", "7"},
       {"demo", "true"},           {"restart", "['transient']"},
       {"start-rate", "20"},       {"workers", "9"},
+      {"max-requests", "9"},      {"max-age", "'9h'"},
+      {"max-memory", "'9M'"},     {"liveness", "['heartbeat']"},
+      {"liveness-period", "9"},   {"liveness-timeout", "9"},
+      {"liveness-failures", "9"}, {"liveness-start", "9"},
   };
   for (auto& s : app::settings()) {
     if (s.of != app::setting::subject::pool) continue;
@@ -138,8 +142,11 @@ BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
                      row->second == std::string("7") &&
                      !std::string_view(s.name).starts_with("graceful") &&
                      !std::string_view(s.name).starts_with("boot");
+      of_demo |= s.name == std::string("max-requests");
+      bool of_a_probe = std::string_view(s.name).starts_with("liveness-");
       std::string listeners = "[listeners]\nhttp = ':80'\n[pool.web]\n";
-      std::string before = listeners + (of_demo ? "demo = true\n" : "command = ['x']\n");
+      std::string before = listeners + (of_demo ? "demo = true\n" : "command = ['x']\n") +
+                           (of_a_probe ? "liveness = ['heartbeat']\n" : "");
       auto line = std::string(s.name) + " = " + row->second + "\n";
       bool instead = s.name == std::string("command") || s.name == std::string("demo");
       auto made = app::make_plan(read(before), read((instead ? listeners : before) + line));

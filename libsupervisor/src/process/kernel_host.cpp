@@ -132,7 +132,6 @@ class kernel_host final : public host {
   std::vector<named_socket> listeners_of(const spec&) const;
   std::vector<named_socket> listeners_named(const listener_names&) const;
   pid_t pid_of(child_id) const noexcept;
-  probe_end look_at(child_id, const probe&, probe_done);
   std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
   std::shared_ptr<child> take_child(generation&);
   void prepare_later(const program_name&);
@@ -395,30 +394,15 @@ probe_id kernel_host::start_probe(child_id child, const probe& what,
     auto call = done;
     call(std::move(result));
   };
-  probes_.emplace(id, look_at(child, what, std::move(tell)));
+  auto known = children_.find(child);
+  auto of = known == children_.end() ? nullptr : known->second.process;
+  probes_.emplace(id, begin_probe(services_, of, what, std::move(tell)));
   return id;
 }
 
 void kernel_host::cancel_probe(probe_id id) noexcept {
   auto running = probes_.extract(id);
   if (running) running.mapped()();
-}
-
-probe_end kernel_host::look_at(child_id id, const probe& what, probe_done done) {
-  if (what.how == probe::way::http || what.how == probe::way::tcp)
-    return probe_by_connection(services_.executor, what, std::move(done));
-  auto it = children_.find(id);
-  auto* looked_at = it == children_.end() ? nullptr : it->second.process.get();
-  if (what.how == probe::way::exec) {
-    auto like = looked_at && looked_at->what() ? *looked_at->what() : spec::command(what.target);
-    try {
-      return probe_by_program(services_, like, find_credentials(like), what, done);
-    } catch (const launch_failure& failure) {
-      return probe_in_vain(services_.executor, failure.error.str(), std::move(done));
-    }
-  }
-  if (!looked_at) return probe_in_vain(services_.executor, "no worker", std::move(done));
-  return probe_by_sign(it->second.process, what, std::move(done));
 }
 
 void kernel_host::forget(child_id id) {

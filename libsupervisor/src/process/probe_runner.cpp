@@ -66,6 +66,22 @@ class program_probe : public std::enable_shared_from_this<program_probe> {
 
 }  // namespace
 
+probe_end begin_probe(process_services& services, const std::shared_ptr<child>& of,
+                      const probe& what, probe_done done) {
+  if (what.how == probe::way::http || what.how == probe::way::tcp)
+    return probe_by_connection(services.executor, what, std::move(done));
+  if (what.how == probe::way::exec) {
+    auto like = of && of->what() ? *of->what() : spec::command(what.target);
+    try {
+      return probe_by_program(services, like, find_credentials(like), what, done);
+    } catch (const launch_failure& failure) {
+      return probe_in_vain(services.executor, failure.error.str(), std::move(done));
+    }
+  }
+  if (!of) return probe_in_vain(services.executor, "no worker", std::move(done));
+  return probe_by_sign(of, what, std::move(done));
+}
+
 probe_end probe_by_program(process_services& services, const spec& like,
                            const kernel::credentials& who, const probe& what, probe_done done) {
   auto running = std::make_shared<program_probe>(services, done);

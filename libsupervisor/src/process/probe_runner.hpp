@@ -15,6 +15,9 @@ using probe_end = std::function<void()>;
 
 // Each calls `done` from the loop, once, never from within.
 
+/// As the probe says, of a child or, where it is null, of none.
+probe_end begin_probe(process_services&, const std::shared_ptr<child>&, const probe&, probe_done);
+
 /// TCP and HTTP.
 probe_end probe_by_connection(boost::asio::any_io_executor, const probe&, probe_done);
 /// Runs the probe's program as a worker of `like` is run, but for its listeners.

@@ -1,0 +1,85 @@
+#include "health_words.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "values.hpp"
+
+namespace app {
+
+namespace {
+
+namespace sup = supervisor;
+using text = const std::string&;
+
+sup::probe probe_of(text called, text value) {
+  try {
+    return sup::probe::parse(value);
+  } catch (const std::invalid_argument& error) {
+    complain(fmt::format("{}: {}", called, error.what()));
+  }
+}
+
+/// Of all probes that were said.
+std::vector<sup::probe>& probes_of(text called, run_request& r) {
+  if (r.what.liveness.empty())
+    complain(fmt::format("{}: there is no liveness probe that it is of", called));
+  return r.what.liveness;
+}
+
+}  // namespace
+
+void take_readiness(text called, text value, run_request& r) {
+  if (value == "notify") {
+    r.what.ready = sup::readiness::notify;
+  } else if (value == "alive" || value.starts_with("alive:")) {
+    r.what.ready = sup::readiness::alive;
+    if (value.size() > 5) r.what.alive_for = duration_of(called, value.substr(6));
+  } else if (value.find(':') != value.npos) {
+    r.what.ready = sup::readiness::probe;
+    r.what.ready_probe = probe_of(called, value).every(std::chrono::milliseconds(250));
+  } else if (value != "auto") {
+    complain(fmt::format(
+        "{}: \"{}\" is not auto, notify, alive, alive:SECONDS or a probe such as http://ADDR/PATH",
+        called, value));
+  }
+}
+
+void take_liveness(text called, text value, run_request& r) {
+  r.what.liveness.push_back(probe_of(called, value));
+}
+void take_liveness_period(text called, text value, run_request& r) {
+  auto period = duration_of(called, value);
+  for (auto& p : probes_of(called, r)) p.period = period;
+}
+void take_liveness_timeout(text called, text value, run_request& r) {
+  auto timeout = duration_of(called, value);
+  for (auto& p : probes_of(called, r)) p.timeout = timeout;
+}
+void take_liveness_failures(text called, text value, run_request& r) {
+  auto failures = count_of(called, value);
+  for (auto& p : probes_of(called, r)) p.failures = failures;
+}
+void take_liveness_start(text called, text value, run_request& r) {
+  auto start = duration_of(called, value);
+  for (auto& p : probes_of(called, r)) p.start = start;
+}
+
+void take_max_requests(text called, text value, run_request& r) {
+  r.what.recycle.max_requests = count_of(called, value);
+}
+void take_max_age(text called, text value, run_request& r) {
+  r.what.recycle.max_age = duration_of(called, value);
+}
+void take_max_memory(text called, text value, run_request& r) {
+  r.what.recycle.max_memory = size_of(called, value);
+}
+
+bool same_probes(const run_request& a, const run_request& b) {
+  return std::ranges::equal(a.what.liveness, b.what.liveness, {}, &sup::probe::str,
+                            &sup::probe::str);
+}
+
+}  // namespace app
