@@ -35,8 +35,13 @@ using verb = control_request::verb;
 /// A status takes a master no time: one that has none for it is not well.
 constexpr std::chrono::nanoseconds status_patience = std::chrono::seconds(10);
 
-const char* target_of(verb what) {
-  switch (what) {
+bool is_look(const control_request& what) {
+  return what.what == verb::status ||
+         (what.what == verb::rollout && (what.action == "status" || what.action == "history"));
+}
+
+std::string target_of(const control_request& what) {
+  switch (what.what) {
     case verb::status:
     case verb::top:
       return "/status";
@@ -48,6 +53,8 @@ const char* target_of(verb what) {
       return "/restart";
     case verb::signal:
       return "/signal";
+    case verb::rollout:
+      return is_look(what) ? "/rollout" : "/rollout/" + what.action;
     case verb::plan:
       return "/plan";
     case verb::apply:
@@ -91,6 +98,16 @@ int show_status(const control_request& what, const answer& got) {
   else
     fmt::print("{}", render_status(status, what.output == control_request::format::wide));
   return health_of(status);
+}
+
+int show_rollouts(const control_request& what, const answer& got) {
+  auto rollouts = parse_answer(got);
+  if (what.output == control_request::format::json)
+    fmt::print("{}", got.body);
+  else
+    fmt::print("{}",
+               what.action == "history" ? render_history(rollouts) : render_rollouts(rollouts));
+  return exit_code::ok;
 }
 
 /// Silent when all is well, but for what there is to read: the exit code tells.
@@ -191,14 +208,15 @@ control_request ask_about_file(control_request what) {
 }
 
 int ask_master(const control_request& what) {
-  bool looks = what.what == verb::status;
+  bool looks = is_look(what);
   bool unasked = looks && !what.timeout;  // for a time to wait
   try {
     bool stops = what.what == verb::stop;
     auto body = looks ? std::string() : what.body;
     auto timeout = unasked ? std::optional(status_patience) : what.timeout;
-    auto got = ask(what.control, what.name, target_of(what.what), body, timeout, stops);
-    if (got.status == 200 && looks) return show_status(what, got);
+    auto got = ask(what.control, what.name, target_of(what), body, timeout, stops);
+    if (got.status == 200 && looks)
+      return what.what == verb::status ? show_status(what, got) : show_rollouts(what, got);
     return show_outcome(got);
   } catch (const no_answer& failure) {
     if (unasked && failure.code == exit_code::timed_out) {

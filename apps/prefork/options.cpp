@@ -9,6 +9,7 @@
 #include <list>
 #include <stdexcept>
 
+#include "gate_options.hpp"
 #include "scaling_words.hpp"
 #include "settings.hpp"
 #include "supervisor/errc.hpp"
@@ -174,7 +175,8 @@ config_request read_config(const CLI::App& run, run_texts& t, const strings& com
 
 struct control_texts {
   std::string name = "prefork", control, timeout, why, pool, output = "table", count, slot, signal,
-              period, file;
+              period, file, action, to;
+  gate_texts gate;
   bool quick = false;
 };
 
@@ -189,8 +191,11 @@ constexpr control_verb control_verbs[] = {
      "  prefork status\n  prefork status -o json --name shop"},
     {"scale", verb::scale, "Keep N workers from now on, or n more, or n fewer",
      "  prefork scale 4\n  prefork scale +2\n  prefork scale -1 --why 'the night'"},
-    {"reload", verb::reload, "Replace all workers, one by one, by fresh ones (new code on disk)",
-     "  prefork reload"},
+    {"reload", verb::reload, "Replace all workers by fresh ones (new code on disk)",
+     "  prefork reload\n  prefork reload --canary 1 --bake 30 --batch 4"},
+    {"rollout", verb::rollout, "Look at the reload under way, pause, resume, abort or undo it",
+     "  prefork rollout status\n  prefork rollout abort --why 'too many errors'\n"
+     "  prefork rollout history\n  prefork rollout undo\n  prefork rollout undo --to 3"},
     {"restart", verb::restart, "Replace one worker by a fresh one", "  prefork restart 0"},
     {"signal", verb::signal, "Send a signal to one worker", "  prefork signal 0 USR1"},
     {"stop", verb::stop, "Stop the workers and the master",
@@ -225,15 +230,21 @@ void add_control_verb(CLI::App& app, const control_verb& v, control_texts& t) {
     add("-d,--delay", t.period, "TIME", "between two looks (default 1)");
   else
     add("--timeout", t.timeout, "TIME", "how long to wait for the answer; exit 6 when it passes");
-  if (v.what == verb::status)
-    add("-o,--output", t.output, "FORMAT", "table (default), wide or json");
-  else if (v.what != verb::top)
+  bool looks = v.what == verb::status || v.what == verb::rollout;
+  if (looks) add("-o,--output", t.output, "FORMAT", "table (default), wide or json");
+  if (v.what != verb::status && v.what != verb::top)
     add("--why", t.why, "TEXT", "words for the log");
   auto place = [&](const char* name, std::string& value, const char* help) {
     sub.add_option(name, value, help)->type_name("")->required();
   };
   if (v.what == verb::scale) place("count", t.count, "N, +n or -n");
-  if (v.what == verb::scale || v.what == verb::restart || v.what == verb::signal)
+  if (v.what == verb::rollout) {
+    place("action", t.action, "status, history, pause, resume, abort or undo");
+    add("--to", t.to, "N", "undo: to this generation (default: the latest that is kept)");
+  }
+  if (v.what == verb::rollout || v.what == verb::reload) add_gate_options(sub, t.gate);
+  if (v.what == verb::scale || v.what == verb::restart || v.what == verb::signal ||
+      v.what == verb::rollout || v.what == verb::reload)
     add("--pool", t.pool, "NAME", "where there are several");
   if (v.what == verb::restart || v.what == verb::signal)
     place("slot", t.slot, "number of the slot: see prefork status");
@@ -251,6 +262,25 @@ void read_count(const std::string& text, json::object& body) {
                          sup::most_workers));
   auto value = static_cast<std::int64_t>(*count);
   body[relative ? "delta" : "count"] = text.front() == '-' ? -value : value;
+}
+
+/// Which of a rollout's verbs it is, and what only undo takes.
+void read_action(const control_texts& t, json::object& body, control_request& result) {
+  constexpr std::string_view known[] = {"status", "history", "pause", "resume", "abort", "undo"};
+  if (std::find(std::begin(known), std::end(known), t.action) == std::end(known))
+    complain(fmt::format("rollout: \"{}\" is not status, history, pause, resume, abort or undo",
+                         t.action));
+  result.action = t.action;
+  auto before = body.size();
+  if (!t.to.empty()) {
+    auto to = number_of<std::int64_t>(t.to);
+    if (!to || *to < 1) complain(fmt::format("--to: \"{}\" is no generation", t.to));
+    body["to"] = *to;
+  }
+  write_gate(t.gate, body);
+  if (t.action != "undo" && body.size() > before)
+    complain(fmt::format("rollout {}: {} is for undo", t.action,
+                         t.to.empty() ? "how it is to go" : "--to"));
 }
 
 /// `named`: the name was given.
@@ -279,6 +309,8 @@ control_request read_control(verb what, const control_texts& t, bool named) {
   if (what == verb::restart || what == verb::signal) body["slot"] = slot_of(t.slot);
   if (what == verb::signal) body["signal"] = sup::signal_name(signal_of("signal", t.signal));
   if (what == verb::stop) body["quick"] = t.quick;
+  if (what == verb::reload) write_gate(t.gate, body);
+  if (what == verb::rollout) read_action(t, body, result);
   result.body = json::serialize(body);
   return result;
 }
@@ -349,7 +381,7 @@ request parse_with(CLI::App& app, strings arguments) {
   if (run.parsed()) return read_run(run, run_texts, command);
   for (auto& v : control_verbs)
     if (app.got_subcommand(v.name)) return read_control(v.what, control_texts, was_named(app, v));
-  complain("a command is missing, such as run, status, scale, reload, apply, stop or top");
+  complain("a command is missing, such as run, status, scale, reload, rollout, apply, stop or top");
 }
 
 /// "run ", or nothing where there is no such verb.

@@ -31,7 +31,19 @@ struct config_request {
 /// prefork status, scale, ...: one question to a running master; top asks again and again, check
 /// asks nobody.
 struct control_request {
-  enum class verb { status, scale, reload, restart, signal, stop, top, check, plan, apply };
+  enum class verb {
+    status,
+    scale,
+    reload,
+    restart,
+    signal,
+    stop,
+    top,
+    check,
+    plan,
+    apply,
+    rollout
+  };
   enum class format { table, wide, json };
   control_request() = default;
 
@@ -39,6 +51,7 @@ struct control_request {
   std::string name;     ///< of the master; empty where the socket's path was given
   std::string control;  ///< path of the socket
   std::string file;     ///< of check, plan and apply: a configuration, which names the master
+  std::string action;   ///< of rollout: "status", "undo", ...
   format output = format::table;
   std::optional<std::chrono::nanoseconds> timeout;            ///< how long to wait for the answer
   std::string body;                                           ///< JSON to send

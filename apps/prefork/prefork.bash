@@ -40,6 +40,8 @@ _prefork() {
     --log-format) values='text json' ;;
     -o | --output) values='table wide json' ;;
   esac
+  [[ $verb != rollout || COMP_CWORD -ne 2 || $word == -* ]] ||
+    values='status history pause resume abort undo'
   if [[ -n $values ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$values" -- "$word")
     return

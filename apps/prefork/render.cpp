@@ -51,7 +51,11 @@ using row = std::vector<std::string>;
 
 std::string pool_state(const json::object& pool) {
   if (flag(pool, "drained")) return "drained";
-  if (flag(pool, "rolling")) return "rolling";
+  auto* now = pool.if_contains("rollout");
+  if (now && now->is_object()) {
+    auto& rollout = now->get_object();
+    return text_in(rollout, "stage") + (flag(rollout, "paused") ? ", paused" : "");
+  }
   auto fine = number_in(pool, "ready") + number_in(pool, "finished");
   if (fine < number_in(pool, "target")) return "degraded";
   return number_in(pool, "ready") == 0 && fine > 0 ? "finished" : "ready";
@@ -98,6 +102,28 @@ std::string align(const std::vector<row>& rows) {
     all += line + '\n';
   }
   return all;
+}
+
+/// "3, 2"; "nothing".
+std::string generations_in(const json::array& numbers) {
+  std::string all;
+  for (auto& number : numbers) {
+    boost::system::error_code error;
+    all += fmt::format("{}{}", all.empty() ? "" : ", ", number.to_number<std::int64_t>(error));
+  }
+  return all.empty() ? "nothing" : all;
+}
+
+std::string render_rollout(const json::object& now) {
+  auto stage = text_in(now, "stage");
+  auto text = fmt::format("generation {}: {}", text_in(now, "generation"), stage);
+  if (flag(now, "paused")) text += ", paused";
+  if (stage == "baking")
+    text += fmt::format(", {} left", render_uptime(number_in(now, "bake_left_s")));
+  return text +
+         fmt::format(
+             "; {} of {} places are {}", text_in(now, "replaced"), text_in(now, "wanted"),
+             stage == "going back" ? "back at generation " + text_in(now, "committed") : "of it");
 }
 
 }  // namespace
@@ -154,6 +180,38 @@ std::string render_status(const json::object& status, bool wide) {
         rows.push_back(slot_row(text_in(pool, "name"), slot.get_object(), wide));
   }
   return head + align(rows);
+}
+
+std::string render_rollouts(const json::object& rollouts) {
+  std::string all;
+  for (auto& entry : list_in(rollouts, "pools")) {
+    if (!entry.is_object()) continue;
+    auto& pool = entry.get_object();
+    auto* now = pool.if_contains("rollout");
+    auto text = now && now->is_object()
+                    ? render_rollout(now->get_object())
+                    : fmt::format("generation {} serves, no rollout is under way",
+                                  text_in(pool, "generation"));
+    all += fmt::format("{}: {}; undo can go back to {}\n", text_in(pool, "name"), text,
+                       generations_in(list_in(pool, "kept")));
+  }
+  return all;
+}
+
+std::string render_history(const json::object& rollouts) {
+  std::vector<row> rows{{"NAME", "GENERATION", "BEGAN", "ENDED", "RESULT", "WHAT", "WHY"}};
+  for (auto& entry : list_in(rollouts, "pools")) {
+    if (!entry.is_object()) continue;
+    auto& pool = entry.get_object();
+    for (auto& past : list_in(pool, "history"))
+      if (past.is_object()) {
+        auto& one = past.get_object();
+        rows.push_back({text_in(pool, "name"), text_in(one, "generation"), text_in(one, "began"),
+                        first_of(text_in(one, "ended"), "-"), text_in(one, "end"),
+                        text_in(one, "what"), text_in(one, "why")});
+      }
+  }
+  return align(rows);
 }
 
 }  // namespace app

@@ -8,6 +8,10 @@ namespace app {
 
 /// The answer to GET /status as a table; `wide` adds generations and workers' own words.
 std::string render_status(const boost::json::object& status, bool wide);
+/// The answer to GET /rollout in a paragraph a pool: what is under way, and how far undo goes.
+std::string render_rollouts(const boost::json::object& rollouts);
+/// The same answer's past, as a table.
+std::string render_history(const boost::json::object& rollouts);
 /// What a slot's worker is busy with: "GET /slow for 12 s, 3 in flight", "idle".
 std::string render_work(const boost::json::object& slot);
 

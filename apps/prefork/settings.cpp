@@ -7,6 +7,7 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "gate_options.hpp"
 #include "health_words.hpp"
 #include "restart_words.hpp"
 #include "values.hpp"
@@ -157,6 +158,24 @@ void take_privileges(text, text value, run_request& r) {
   r.what.no_new_privileges = value == "true";
 }
 
+// How it rolls is no reason to roll.
+bool same_for_workers(const run_request&, const run_request&) { return true; }
+
+template <auto Member, unsigned Least = 0>
+void take_count(text called, text value, run_request& r) {
+  r.prefork.rollouts.plan.*Member = count_of(called, value, Least);
+}
+template <auto Member>
+void take_time(text called, text value, run_request& r) {
+  r.prefork.rollouts.plan.*Member = duration_of(called, value);
+}
+/// After the canary was said.
+void take_bake(text called, text value, run_request& r) {
+  take_time<&sup::rollout_plan::bake>(called, value, r);
+  if (auto fault = sup::find_fault(r.prefork.rollouts))
+    complain(fmt::format("{}: {}", called, *fault));
+}
+
 // --- of a master
 
 void take_name(text called, text value, run_request& r) { r.run.name = name_of(called, value); }
@@ -260,6 +279,24 @@ constexpr auto all = std::to_array<setting>({
     {"start-rate", 0, "N[/BURST]", pool, shape::number,
      "start at most so many workers a second (default 100), and at once", take_start_rate,
      in_spec<&sup::spec::starts>},
+    {"canary", 0, "N", pool, shape::number,
+     "of a reload: new workers that come first; 0: none (default 1)",
+     take_count<&sup::rollout_plan::canary>, same_for_workers},
+    {"bake", 0, "TIME", pool, shape::number,
+     "how long those serve, watched, before an old one leaves (default 0)", take_bake,
+     same_for_workers},
+    {"batch", 0, "N", pool, shape::number,
+     "after those, so many are replaced at a time (default 1)",
+     take_count<&sup::rollout_plan::batch, 1>, same_for_workers},
+    {"max-unavailable", 0, "N", pool, shape::number,
+     "0: new ones come first; N: old ones leave first, N at most are missing (default 0)",
+     take_count<&sup::rollout_plan::max_unavailable>, same_for_workers},
+    {"progress-deadline", 0, "TIME", pool, shape::number,
+     "give a reload up where nothing moves for so long; 0: never (default 10m)",
+     take_time<&sup::rollout_plan::progress_deadline>, same_for_workers},
+    {"keep-generations", 0, "N", pool, shape::number,
+     "generations kept for rollout undo (default 1)",
+     take_count<&sup::rollout_plan::keep_generations>, same_for_workers},
     {"name", 0, "NAME", master, shape::text, "of this master (default prefork)", take_name,
      in_run<&sup::run_options::name>},
     {"control", 0, "PATH", master, shape::text,

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include <boost/test/unit_test.hpp>
+#include <filesystem>
 #include <fstream>
 
 #include "support/kernel_world.hpp"
@@ -66,6 +67,34 @@ BOOST_FIXTURE_TEST_CASE(program_is_looked_up_in_the_childs_path, fixture) {
   auto& missing = run(spec::command("unknown").env("PATH", directory.path()));
   BOOST_REQUIRE(missing.launch);
   BOOST_TEST(missing.launch->str().find("unknown") != std::string::npos);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_replaces_a_program_is_for_later_generations, fixture) {
+  namespace fs = std::filesystem;
+  auto file = directory / "server", next = directory / "next";
+  fs::copy_file(TEST_CHILD, file);
+  BOOST_TEST(run(spec::command(file, {"print", "old"})).last_output == "old\n");
+  // Once more of the first generation.
+  auto run_again = [&, n = 1u]() mutable {
+    supervisor::launch_request request;
+    request.key = {"test", 1, ++n};
+    request.slot = 1;
+    request.generation = 1;
+    reports.erase(1);
+    launched.push_back(host->launch(request, {}));
+    BOOST_REQUIRE(run_until([&] { return reports.contains(1); }));
+    return reports.at(1)->last_output;
+  };
+  fs::copy_file("/bin/false", next);
+  fs::rename(next, file);
+  BOOST_TEST(run_again() == "old\n");
+  fs::remove(file);
+  BOOST_TEST(run_again() == "old\n");
+  // A later one takes what is there; a script is run by its path, whatever that holds.
+  std::ofstream(file) << "#!/bin/sh\necho new\n";
+  fs::permissions(file, fs::perms::owner_all);
+  BOOST_TEST(run(spec::command(file)).last_output == "new\n");
+  BOOST_TEST(run_again() == "old\n");
 }
 
 BOOST_FIXTURE_TEST_CASE(child_has_only_the_descriptors_it_was_given, fixture) {
@@ -288,6 +317,7 @@ BOOST_FIXTURE_TEST_CASE(without_a_descriptor_there_is_no_child, fixture) {
     auto id = launch(script({"exit", "4"}));
     ::setrlimit(RLIMIT_NOFILE, &before);
     BOOST_REQUIRE(run_until([&] { return reported(id); }));
+    host->close_program("test", launched.size());  // holds a descriptor too
     if (auto& error = view(id).failed) {
       failed = true;
       BOOST_TEST(error->error == EMFILE, error->str());

@@ -33,6 +33,7 @@ class life : world {
     }
     troubled_ = false;
     auto pool = *sup->find_pool("web");
+    give(pool.resume_rollout());
     give(pool.resize(4));
     live_for(30min);
     for (auto& answer : answers_) BOOST_TEST(answer->has_value());
@@ -73,7 +74,7 @@ class life : world {
 
   void something_happens() {
     auto pool = *sup->find_pool("web");
-    switch (below(12)) {
+    switch (below(16)) {
       case 0:
         return give(pool.resize(below(7)));
       case 1:
@@ -94,6 +95,16 @@ class life : world {
         return give(pool.resize(below(7)));
       case 2:
         return give(pool.restart(below(5)));
+      case 9:
+        return give(pool.roll(any_rollout()));
+      case 10:
+        give(pool.roll(any_rollout()));
+        live_for(up_to(4s));
+        give(pool.pause_rollout());
+        live_for(up_to(4s));
+        return give(one_in(3) ? pool.abort_rollout() : pool.resume_rollout());
+      case 11:
+        return give(one_in(2) ? pool.undo() : pool.undo(below(8), any_rollout()));
       case 3:
         return give(pool.drain());
       case 4:
@@ -104,6 +115,17 @@ class life : world {
         for (auto id : host.living())
           if (one_in(3)) host.kill(id, one_in(3) ? SIGTERM : one_in(2) ? SIGKILL : SIGSEGV);
     }
+  }
+
+  /// Without a health check: one that dies with its supervisor would be waited for.
+  rollout_options any_rollout() {
+    return rollout_options()
+        .canary(below(4))
+        .bake(up_to(8s))
+        .batch(below(4))
+        .max_unavailable(one_in(2) ? 0 : below(3))
+        .progress_deadline(one_in(2) ? 10min : up_to(20s))
+        .keep_generations(below(4));
   }
 
   void give(boost::asio::awaitable<outcome> command) {

@@ -70,7 +70,7 @@ struct mortal : world {
   bool held = true;
 };
 
-/// All that can happen to a pool in a minute and a half.
+/// All that can happen to a pool in two minutes.
 void live(mortal& w) {
   w.host.on_launch = [](const launch_request& r) {
     script s;
@@ -103,7 +103,13 @@ void live(mortal& w) {
   w.until(56s), give(w.pool().resume());
   w.until(60s), give(w.pool().roll());
   w.until(61s), give(w.pool().roll());
-  w.until(90s);
+  w.until(80s), give(w.pool().roll(rollout_options().canary(2).bake(5s).max_unavailable(1)));
+  w.until(83s), give(w.pool().pause_rollout());
+  w.until(95s), give(w.pool().resume_rollout());
+  w.until(110s), give(w.pool().undo({}, rollout_options().bake(5s).batch(2)));
+  w.until(114s), give(w.pool().abort_rollout());
+  w.until(125s), give(w.pool().undo());
+  w.until(140s);
 }
 
 }  // namespace

@@ -26,6 +26,15 @@ BOOST_AUTO_TEST_CASE(good_ones) {
       {"/scale", R"({"delta": -2})", "scale -2"},
       {"/reload", "", "reload"},
       {"/reload", "{}", "reload"},
+      {"/reload", R"({"canary": 2, "bake_s": 1.5, "batch": 4})",
+       "reload canary 2 bake 1.5 s batch 4"},
+      {"/reload", R"({"max_unavailable": 1, "progress_deadline_s": 60})",
+       "reload max_unavailable 1 progress_deadline 1 min"},
+      {"/rollout/pause", "", "rollout pause"},
+      {"/rollout/resume", R"({"pool": "web"})", "rollout resume web"},
+      {"/rollout/abort", R"({"why": "slow"})", "rollout abort"},
+      {"/rollout/undo", "", "rollout undo"},
+      {"/rollout/undo", R"({"to": 3, "bake_s": 0})", "rollout undo to 3 bake 0 ms"},
       {"/restart", R"({"slot": 3})", "restart 3"},
       {"/signal", R"({"slot": 0, "signal": "usr1"})", "signal 0 SIGUSR1"},
       {"/signal", R"({"slot": 0, "signal": 9})", "signal 0 SIGKILL"},
@@ -43,7 +52,8 @@ BOOST_AUTO_TEST_CASE(good_ones) {
 }
 
 BOOST_AUTO_TEST_CASE(unknown_paths_are_no_commands) {
-  for (auto* path : {"", "/", "/scal", "/scale/", "scale", "/status"})
+  for (auto* path :
+       {"", "/", "/scal", "/scale/", "scale", "/status", "/rollout", "/rollout/", "/pause"})
     BOOST_TEST(!parse_command(path, "{}").has_value(), path);
 }
 
@@ -77,6 +87,12 @@ BOOST_AUTO_TEST_CASE(bad_ones_are_named) {
       {"/scale", R"({"count": 2, "pool": 7})", "\"pool\" is a string"},
       {"/scale", R"({"count": 2, "cuont": 7})", "cuont"},
       {"/reload", R"({"slot": 1})", "slot"},
+      {"/reload", R"({"batch": 0})", "\"batch\" is an integer from 1"},
+      {"/reload", R"({"bake_s": -1})", "\"bake_s\" is a number of seconds"},
+      {"/reload", R"({"bake_s": "1"})", "\"bake_s\" is a number of seconds"},
+      {"/reload", R"({"to": 1})", "to"},
+      {"/rollout/undo", R"({"to": 0})", "\"to\" is an integer from 1"},
+      {"/rollout/pause", R"({"canary": 1})", "canary"},
       {"/restart", "{}", "\"slot\" is missing"},
       {"/restart", R"({"slot": -1})", "\"slot\" is an integer"},
       {"/signal", R"({"slot": 1})", "\"signal\" is missing"},
@@ -149,6 +165,15 @@ BOOST_AUTO_TEST_CASE(the_status_has_its_shape) {
   BOOST_TEST(worker["uptime_s"].as_int64() == 1);
   pool.drained = true;
   BOOST_TEST(supervisor::all_ready({pool}));
+}
+
+BOOST_AUTO_TEST_CASE(a_client_says_only_what_is_to_be_otherwise) {
+  auto what = parse_command("/reload", R"({"bake_s": 2.5, "batch": 3})");
+  auto how = what->how.over(supervisor::rollout_options().canary(2).max_unavailable(1));
+  BOOST_TEST(how.plan.canary == 2u);
+  BOOST_TEST(how.plan.max_unavailable == 1u);
+  BOOST_TEST(how.plan.batch == 3u);
+  BOOST_TEST((how.plan.bake == std::chrono::milliseconds(2500)));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,84 +4,15 @@
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 
+#include "support/pool_of.hpp"
+
 using namespace supervisor;
 using namespace std::chrono_literals;
-
-namespace {
-
-constexpr time_point noon{12h};
-
-/// A pool at generation 1, written as it is read: pool(2).slot(0, ready).slot(1, ready)
-struct pool_of {
-  explicit pool_of(unsigned target) {
-    state.name = "web";
-    state.target = target;
-    state.generation = state.committed = state.last_generation = 1;
-    state.last_command = 90;
-  }
-  pool_of& slot(unsigned number, phase now, std::uint64_t generation = 1) {
-    slot_state s;
-    s.id = ++state.last_slot_id;
-    s.number = number;
-    s.now = now;
-    s.generation = generation;
-    s.last_event = 100 + s.id;
-    state.slots.push_back(s);
-    return *this;
-  }
-  pool_of& retiring(exit_cause why = exit_cause::scaled_down) {
-    state.slots.back().retiring = why;
-    return *this;
-  }
-  pool_of& replacing(std::uint64_t id) {
-    state.slots.back().replaces = id;
-    return *this;
-  }
-  pool_of& rolling(bool opened = true) {
-    state.rolling = true;
-    state.opened = opened;
-    state.generation = state.last_generation = 2;
-    return *this;
-  }
-  pool_of& with(bool pool_state::* flag) {
-    state.*flag = true;
-    return *this;
-  }
-  pool_of& trouble(std::uint64_t slot_id, std::uint64_t generation) {
-    state.last_trouble = {slot_id, generation, 99, "slot 0: exit 1 (crash)"};
-    return *this;
-  }
-  pool_state state;
-};
-
-/// "slot_added 3 number 1 gen 2 for 2", "slot_retiring 1 scaled_down", ...
-std::string next(const pool_of& p) {
-  auto e = next_event(p.state);
-  if (!e) return "nothing";
-  BOOST_TEST(e->pool == "web");
-  BOOST_TEST(e->cause != 0u);
-  auto id = std::to_string(e->slot_id);
-  switch (e->kind) {
-    case event_kind::slot_added:
-      return "add " + id + " as " + std::to_string(e->slot) + " gen " +
-             std::to_string(e->generation) + (e->number ? " for " + std::to_string(e->number) : "");
-    case event_kind::slot_retiring:
-      return "retire " + id + " " + std::string(to_string(e->why));
-    case event_kind::rollout_committed:
-      return "commit " + std::to_string(e->generation);
-    case event_kind::rollout_failed:
-      return "give up " + std::to_string(e->generation) + ": " + e->text;
-    case event_kind::pool_stopped:
-      return "stopped";
-    default:
-      return "?";
-  }
-}
-
-constexpr auto ready = phase::ready;
-constexpr auto starting = phase::starting;
-
-}  // namespace
+using test::next;
+using test::noon;
+using test::pool_of;
+using test::ready;
+using test::starting;
 
 BOOST_AUTO_TEST_SUITE(decide)
 
@@ -111,52 +42,6 @@ BOOST_AUTO_TEST_CASE(stopping_and_draining) {
   BOOST_TEST(next(trial.with(&pool_state::stopping)) == "retire 2 stopped");
 }
 
-BOOST_AUTO_TEST_CASE(rollout) {
-  auto two = pool_of(2).slot(0, ready).slot(1, ready);
-  BOOST_TEST(next(pool_of(two).rolling(false)) == "nothing");
-  BOOST_TEST(next(pool_of(two).rolling()) == "add 3 as 0 gen 2 for 1");
-  // One at a time.
-  auto one_flies = pool_of(two).slot(0, starting, 2).replacing(1).rolling();
-  BOOST_TEST(next(one_flies) == "nothing");
-  auto one_stands = pool_of(two).slot(0, ready, 2).replacing(1).rolling();
-  BOOST_TEST(next(one_stands) == "retire 1 replaced");
-  // The next does not wait for the drain of the one before.
-  auto drains = pool_of(2)
-                    .slot(0, phase::stopping)
-                    .retiring(exit_cause::replaced)
-                    .slot(0, ready, 2)
-                    .slot(1, ready)
-                    .rolling();
-  BOOST_TEST(next(drains) == "add 4 as 1 gen 2 for 3");
-  auto all = pool_of(2).slot(0, ready, 2).slot(1, ready, 2).rolling();
-  BOOST_TEST(next(all) == "commit 2");
-  BOOST_TEST(next(pool_of(2).slot(0, ready, 2).slot(1, starting, 2).rolling()) == "nothing");
-  BOOST_TEST(next(pool_of(0).rolling()) == "commit 2");
-  BOOST_TEST(next(pool_of(2).rolling().with(&pool_state::drained)) == "nothing");
-}
-
-BOOST_AUTO_TEST_CASE(a_new_slot_during_a_rollout) {
-  BOOST_TEST(next(pool_of(2).slot(0, ready).rolling(false)) == "add 2 as 1 gen 1");
-  BOOST_TEST(next(pool_of(2).slot(0, ready).rolling(true)) == "add 2 as 1 gen 2");
-}
-
-BOOST_AUTO_TEST_CASE(trouble) {
-  auto rolling = pool_of(1).slot(0, ready).slot(0, phase::gone, 2).replacing(1).rolling();
-  BOOST_TEST(next(pool_of(rolling).trouble(2, 2)) == "give up 2: slot 0: exit 1 (crash)");
-  // Of an older generation, of a restart, or when nothing is rolled out: no reason.
-  BOOST_TEST(next(pool_of(rolling).trouble(2, 1)) == "nothing");
-  BOOST_TEST(next(pool_of(1).slot(0, ready).trouble(2, 1)) == "nothing");
-}
-
-BOOST_AUTO_TEST_CASE(the_way_back) {
-  // Given up with one of two replaced: it is replaced back the same way.
-  auto mixed = pool_of(2).slot(0, ready, 2).slot(1, ready, 1);
-  BOOST_TEST(next(mixed) == "add 3 as 0 gen 1 for 1");
-  // The one on trial is moot.
-  auto flying = pool_of(2).slot(0, ready).slot(0, starting, 2).replacing(1).slot(1, ready);
-  BOOST_TEST(next(flying) == "retire 2 replaced");
-}
-
 BOOST_AUTO_TEST_CASE(restart_of_a_slot) {
   auto fresh = pool_of(1).slot(0, ready).slot(0, starting).replacing(1);
   BOOST_TEST(next(fresh) == "nothing");
@@ -180,9 +65,27 @@ BOOST_AUTO_TEST_CASE(settled_means_that_nothing_moves) {
   BOOST_TEST(!is_settled(pool_of(1).slot(0, ready).slot(0, ready).replacing(1)));
   BOOST_TEST(!is_settled(pool_of(1).slot(0, ready, 2).rolling()));
   BOOST_TEST(!is_settled(pool_of(1).slot(0, ready, 2)));
+  // A way back that is blocked.
+  auto back = pool_of(1).slot(0, ready, 2);
+  BOOST_TEST(!is_settled(pool_of(back).slot(0, starting).replacing(1)));
+  BOOST_TEST(is_settled(pool_of(back).slot(0, phase::backing_off).replacing(1)));
   BOOST_TEST(!is_settled(pool_of(1).with(&pool_state::stopping)));
   BOOST_TEST(is_settled(pool_of(1).with(&pool_state::stopped)));
   BOOST_TEST(is_settled(pool_of(1).with(&pool_state::drained)));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_asked_for_beside_a_rollout_does_not_wait_for_it) {
+  auto is_settled = [](const pool_of& p) { return settled_beside_rollout(p.state); };
+  auto two = pool_of(2).slot(0, ready).slot(1, ready).rolling();
+  BOOST_TEST(is_settled(two));
+  BOOST_TEST(is_settled(pool_of(two).slot(0, starting, 2).replacing(1)));
+  BOOST_TEST(is_settled(pool_of(two).slot(0, phase::stopping).retiring(exit_cause::replaced)));
+  BOOST_TEST(!is_settled(pool_of(two).slot(0, phase::stopping).retiring()));
+  BOOST_TEST(!is_settled(pool_of(two).slot(0, starting).replacing(1)));  // a restart
+  BOOST_TEST(!is_settled(pool_of(2).slot(0, ready).rolling()));
+  BOOST_TEST(!is_settled(pool_of(1).slot(0, starting).rolling()));
+  BOOST_TEST(!is_settled(pool_of(1).slot(0, ready, 2)));  // on its way back
+  BOOST_TEST(!is_settled(pool_of(two).with(&pool_state::drained)));
 }
 
 BOOST_AUTO_TEST_CASE(needed_programs_are_those_of_somebody) {
@@ -190,6 +93,10 @@ BOOST_AUTO_TEST_CASE(needed_programs_are_those_of_somebody) {
   BOOST_TEST((needed_programs(pool_of(1).rolling().state) == std::set<std::uint64_t>{1, 2}));
   auto three = pool_of(1).slot(0, ready, 3).state;
   BOOST_TEST((needed_programs(three) == std::set<std::uint64_t>{1, 3}));
+  auto kept = pool_of(1).state;
+  kept.generation = kept.committed = 4;
+  kept.kept = {3, 1};
+  BOOST_TEST((needed_programs(kept) == std::set<std::uint64_t>{1, 3, 4}));
   BOOST_TEST(needed_programs(pool_of(1).with(&pool_state::stopped).state).empty());
 }
 
@@ -262,7 +169,7 @@ BOOST_AUTO_TEST_CASE(a_slot_that_escalates_takes_its_pool_along_once) {
   s.window = {noon, noon + 20s, noon + 42s};
   s.last_cause = exit_cause::crash;
   s.last_exit = exit_status::exited(70);
-  auto e = next_event(p.state);
+  auto e = next_event(p.state, noon);
   BOOST_REQUIRE(e.has_value());
   BOOST_TEST((e->kind == event_kind::pool_escalated));
   BOOST_TEST(e->text == "slot 1: 3 failures in 42 s, exit 70");
@@ -271,16 +178,18 @@ BOOST_AUTO_TEST_CASE(a_slot_that_escalates_takes_its_pool_along_once) {
 }
 
 BOOST_AUTO_TEST_CASE(another_start) {
-  auto again = [](const pool_of& p, unsigned failures) {
-    return stays_after(p.state, p.state.slots.back(), failures);
+  auto again = [](const pool_of& p, unsigned failures, exit_cause why = exit_cause::crash) {
+    return stays_after(p.state, p.state.slots.back(), why, failures);
   };
   BOOST_TEST(again(pool_of(1).slot(0, ready), 5));
   BOOST_TEST(!again(pool_of(1).slot(0, ready).retiring(), 0));
   auto restarted = pool_of(1).slot(0, ready).slot(0, starting).replacing(1);
   BOOST_TEST(!again(restarted, 1));
-  BOOST_TEST(again(restarted, 0));  // killed by a stranger
+  BOOST_TEST(again(restarted, 0, exit_cause::killed));
   auto rolled = pool_of(1).slot(0, ready).slot(0, starting, 2).replacing(1).rolling();
   BOOST_TEST(!again(rolled, 1));
+  BOOST_TEST(!again(rolled, 0));  // in its bake
+  BOOST_TEST(again(rolled, 0, exit_cause::killed));
   auto back = pool_of(1).slot(0, ready, 2).slot(0, starting, 1).replacing(1);
   BOOST_TEST(again(back, 1));
 }

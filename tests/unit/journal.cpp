@@ -6,6 +6,8 @@
 #include <deque>
 #include <set>
 
+#include "supervisor/rollout.hpp"
+
 using namespace supervisor;
 using namespace std::chrono_literals;
 using records = ::supervisor::journal;  // the suite has the plain name
@@ -279,7 +281,24 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("http stopped, no worker is left", of_pool(event_kind::pool_stopped));
   add("http has given up: slot 0: exit 1", of_pool(event_kind::pool_escalated)).text =
       "slot 0: exit 1";
-  add("http gen 2 rollout started", of_pool(event_kind::rollout_started)).generation = 2;
+  rollout_options how;
+  how.canary(2).bake(30s).batch(4);
+  auto& begun = add("http gen 2 rollout started: canary 2, bake 30 s, then 4 at a time",
+                    of_pool(event_kind::rollout_started));
+  begun.generation = 2;
+  begun.plan = std::make_shared<const rollout_plan>(how.plan);
+  auto of_second = [&](const char* words, event_kind kind) -> event& {
+    auto& e = add(words, of_pool(kind));
+    e.generation = 2;
+    return e;
+  };
+  of_second("http gen 2 the canary is ready, and watched for 30 s", event_kind::rollout_baking)
+      .deadline = start + 30s;
+  of_second("http gen 2 found unhealthy: 12 % errors", event_kind::rollout_judged).text =
+      "12 % errors";
+  of_second("http gen 2 the canary has passed", event_kind::rollout_baked);
+  of_second("http gen 2 rollout paused", event_kind::rollout_paused);
+  of_second("http gen 2 rollout resumed", event_kind::rollout_resumed);
   add("http gen 2 program opened", of_pool(event_kind::program_opened)).generation = 2;
   add("http gen 2 rollout committed: every worker is of it", of_pool(event_kind::rollout_committed))
       .generation = 2;

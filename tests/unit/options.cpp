@@ -215,6 +215,30 @@ BOOST_AUTO_TEST_CASE(the_other_verbs) {
              supervisor::default_control_path("shop"));
 }
 
+BOOST_AUTO_TEST_CASE(how_a_reload_goes) {
+  auto plan = run_of({"--canary", "2", "--bake", "30", "--batch", "4", "--keep-generations", "3",
+                      "--max-unavailable", "1", "--progress-deadline", "5m"})
+                  .prefork.rollouts.plan;
+  BOOST_TEST(plan.canary == 2u);
+  BOOST_CHECK(plan.bake == 30s);
+  BOOST_TEST(plan.batch == 4u);
+  BOOST_TEST(plan.max_unavailable == 1u);
+  BOOST_CHECK(plan.progress_deadline == 5min);
+  BOOST_TEST(plan.keep_generations == 3u);
+  BOOST_CHECK(run_of({}).prefork.rollouts.plan == supervisor::rollout_plan());
+
+  // Only what is said: the master knows the rest.
+  BOOST_TEST(body_of({"reload"}).as_object().empty());
+  auto body = body_of({"reload", "--bake", "1500ms", "--canary", "0"});
+  BOOST_TEST(body.at("bake_s").as_double() == 1.5);
+  BOOST_TEST(body.at("canary").to_number<int>() == 0);
+  BOOST_TEST(body.as_object().size() == 2u);
+  auto undo = control_of({"rollout", "undo", "--to", "3", "--batch", "2"});
+  BOOST_TEST(undo.action == "undo");
+  BOOST_TEST(body_of({"rollout", "undo", "--to", "3", "--batch", "2"}).at("to").as_int64() == 3);
+  BOOST_TEST(body_of({"rollout", "abort", "--why", "slow"}).at("why").as_string() == "slow");
+}
+
 BOOST_AUTO_TEST_CASE(mistakes_are_named) {
   struct {
     strings arguments;
@@ -282,6 +306,16 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"scale", "10001"}, "from 1 to 10000"},
       {{"scale", "++1"}, "\"++1\""},
       {{"scale", "+-1"}, "\"+-1\""},
+      {{"run", "--canary", "0", "--bake", "1"}, "a bake and a health check need a canary"},
+      {{"run", "--batch", "0"}, "--batch: \"0\""},
+      {{"reload", "--canary", "some"}, "--canary: \"some\""},
+      {{"reload", "--bake", "long"}, "--bake: \"long\""},
+      {{"reload", "--keep-generations", "2"}, "--keep-generations"},
+      {{"rollout"}, "action"},
+      {{"rollout", "back"}, "\"back\" is not status, history"},
+      {{"rollout", "undo", "--to", "x"}, "--to: \"x\""},
+      {{"rollout", "pause", "--to", "2"}, "rollout pause: --to is for undo"},
+      {{"rollout", "status", "--bake", "2"}, "rollout status: how it is to go is for undo"},
       {{"restart"}, "slot"},
       {{"restart", "first"}, "first"},
       {{"restart", "-1"}, "\"-1\""},

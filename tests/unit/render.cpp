@@ -73,4 +73,33 @@ BOOST_AUTO_TEST_CASE(uptimes) {
   BOOST_TEST(app::render_uptime(4 * 86400 + 3600) == "4 d 1 h");
 }
 
+BOOST_AUTO_TEST_CASE(rollouts) {
+  auto all = boost::json::parse(R"json({"pools": [
+    {"name": "web", "generation": 4, "kept": [3, 2], "rollout": {"stage": "baking",
+     "generation": 4, "committed": 3, "replaced": 0, "wanted": 6, "paused": true,
+     "bake_left_s": 12.5}, "history": [
+       {"generation": 1, "what": "function serve", "began": "B1", "ended": "E1",
+        "end": "committed", "why": ""},
+       {"generation": 4, "what": "function serve", "began": "B4", "ended": null,
+        "end": "running", "why": ""}]},
+    {"name": "back", "generation": 1, "kept": [], "rollout": {"stage": "going back",
+     "generation": 2, "committed": 1, "replaced": 1, "wanted": 2, "paused": false}},
+    {"name": "api", "generation": 1, "kept": [], "rollout": null, "history": [
+       {"generation": 2, "what": "command x", "began": "B2", "ended": "E2", "end": "failed",
+        "why": "slot 0: exit 70 (crash)"}]}]})json")
+                 .as_object();
+  BOOST_TEST(app::render_rollouts(all) ==
+             "web: generation 4: baking, paused, 12 s left; 0 of 6 places are of it; undo can go "
+             "back to 3, 2\n"
+             "back: generation 2: going back; 1 of 2 places are back at generation 1; undo can go "
+             "back to nothing\n"
+             "api: generation 1 serves, no rollout is under way; undo can go back to nothing\n");
+  BOOST_TEST(
+      app::render_history(all) ==
+      "NAME  GENERATION  BEGAN  ENDED  RESULT     WHAT            WHY\n"
+      "web   1           B1     E1     committed  function serve\n"
+      "web   4           B4     -      running    function serve\n"
+      "api   2           B2     E2     failed     command x       slot 0: exit 70 (crash)\n");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -42,6 +42,14 @@ struct story {
     e.pid = 4711;
     e.deadline = now + 60s;
   }
+  event& roll_to(std::uint64_t generation) {
+    auto& e = then(event_kind::rollout_started);
+    e.generation = generation;
+    return e;
+  }
+  static auto plan_of(const rollout_options& how) {
+    return std::make_shared<const rollout_plan>(how.plan);
+  }
   void exit(std::uint64_t slot_id, int code, unsigned failures, time_point next) {
     auto& e = then(event_kind::worker_exited, slot_id);
     e.exit = exit_status::exited(code);
@@ -143,29 +151,132 @@ BOOST_FIXTURE_TEST_CASE(a_successor_stands_behind_and_takes_over, story) {
 BOOST_FIXTURE_TEST_CASE(a_rollout_and_its_trouble, story) {
   open(1);
   add(1, 0);
-  then(event_kind::rollout_started).generation = 2;
+  roll_to(2).plan = plan_of(rollout_options().bake(30s));
   BOOST_TEST(state().rolling);
-  BOOST_TEST(!state().opened);
+  BOOST_TEST(!state().roll.opened);
   BOOST_TEST(state().generation == 2u);
   then(event_kind::program_opened).generation = 1;
-  BOOST_TEST(!state().opened);
+  BOOST_TEST(!state().roll.opened);
   then(event_kind::program_opened).generation = 2;
-  BOOST_TEST(state().opened);
+  BOOST_TEST(state().roll.opened);
   add(2, 0, 2, 1);
   start(2);
   exit(2, 3, 1, never);
   BOOST_TEST(state().last_trouble.slot_id == 2u);
-  BOOST_TEST(state().last_trouble.text == "slot 0: exit 3 (crash)");
+  BOOST_TEST(state().roll.trouble == "slot 0: exit 3 (crash)");
   auto& e = then(event_kind::rollout_failed);
   e.generation = 2;
   e.text = "slot 0: exit 3 (crash)";
   BOOST_TEST(!state().rolling);
   BOOST_TEST(state().generation == 1u);
-  BOOST_TEST(state().failed_generation == 2u);
-  then(event_kind::rollout_started).generation = 3;
+  BOOST_TEST((state().history.back().end == rollout_end::failed));
+  BOOST_TEST(state().history.back().why == "slot 0: exit 3 (crash)");
+  BOOST_TEST(state().kept.empty());
+  BOOST_TEST((state().roll.plan.bake == 30s));  // the way back goes by the plan
+  roll_to(3);
   BOOST_TEST(state().last_trouble.slot_id == 0u);
+  BOOST_TEST(state().roll.trouble.empty());
   then(event_kind::rollout_committed).generation = 3;
   BOOST_TEST(state().committed == 3u);
+  BOOST_TEST((state().kept == std::deque<std::uint64_t>{1}));
+}
+
+BOOST_FIXTURE_TEST_CASE(whose_trouble_is_the_rollouts, story) {
+  open(2);
+  add(1, 0);
+  add(2, 1);
+  start(1);
+  roll_to(2);
+  exit(1, 1, 5, now);  // an old one
+  BOOST_TEST(state().roll.trouble.empty());
+  add(3, 0, 1, 1);  // a restart's
+  start(3);
+  exit(3, 1, 1, never);
+  BOOST_TEST(state().roll.trouble.empty());
+  BOOST_TEST(state().last_trouble.slot_id == 3u);
+  add(4, 1, 2);
+  start(4);
+  exit(4, 1, 0, now);  // after it had served for a while
+  BOOST_TEST(state().roll.trouble == "slot 1: exit 1 (crash)");
+  add(5, 2, 2);
+  start(5);
+  exit(5, 2, 1, now);
+  BOOST_TEST(state().roll.trouble == "slot 1: exit 1 (crash); slot 2: exit 2 (crash)");
+}
+
+BOOST_FIXTURE_TEST_CASE(a_bake, story) {
+  open(2);
+  add(1, 0);
+  roll_to(2).plan = plan_of(rollout_options().bake(30s).progress_deadline(5min));
+  BOOST_TEST((state().roll.progress_by == now + 5min));
+  BOOST_TEST(!state().roll.baked);
+  now += 1s;
+  then(event_kind::program_opened).generation = 2;
+  BOOST_TEST((state().roll.progress_by == now + 5min));
+  add(2, 0, 2, 1);
+  start(2);
+  auto bake = [&] {
+    then(event_kind::worker_ready, 2);
+    then(event_kind::rollout_baking).deadline = now + 30s;
+  };
+  bake();
+  BOOST_TEST(state().roll.bake != 0u);
+  BOOST_TEST((state().roll.bake_until == now + 30s));
+  BOOST_TEST((state().roll.progress_by == now + 30s + 5min));
+  // It bakes anew where the canary is not complete for a while: killed, or its place gone.
+  auto& killed = then(event_kind::worker_exited, 2);
+  killed.why = exit_cause::killed;
+  killed.deadline = now;
+  BOOST_TEST(state().roll.bake == 0u);
+  start(2);
+  bake();
+  then(event_kind::rollout_judged).count = 1;
+  BOOST_TEST(state().roll.judged);
+  then(event_kind::rollout_paused);
+  BOOST_TEST(state().roll.paused);
+  BOOST_TEST((state().roll.progress_by == never));
+  then(event_kind::rollout_resumed);
+  BOOST_TEST(!state().roll.paused);
+  BOOST_TEST((state().roll.progress_by == now + 5min));
+  then(event_kind::slot_retiring, 2).why = exit_cause::scaled_down;
+  BOOST_TEST(state().roll.bake == 0u);
+  BOOST_TEST(!state().roll.judged);
+  then(event_kind::rollout_baked);
+  BOOST_TEST(state().roll.baked);
+
+  roll_to(3).plan = plan_of(rollout_options().canary(0));
+  BOOST_TEST(state().roll.baked);
+  auto& no = then(event_kind::rollout_judged);
+  no.text = "too many errors";
+  BOOST_TEST(state().roll.trouble == "health check: too many errors");
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_kept_and_remembered, story) {
+  open(1);
+  BOOST_TEST(state().history.size() == 1u);
+  auto commit = [&](std::uint64_t generation, unsigned keep) {
+    roll_to(generation).plan = plan_of(rollout_options().keep_generations(keep));
+    then(event_kind::rollout_committed).generation = generation;
+  };
+  using numbers = std::deque<std::uint64_t>;
+  commit(2, 2);
+  commit(3, 2);
+  BOOST_TEST((state().kept == numbers{2, 1}));
+  commit(4, 2);
+  BOOST_TEST((state().kept == numbers{3, 2}));
+  commit(2, 2);  // undone
+  BOOST_TEST((state().kept == numbers{4, 3}));
+  BOOST_TEST(state().last_generation == 4u);
+  commit(5, 0);
+  BOOST_TEST(state().kept.empty());
+  roll_to(6);
+  roll_to(7);
+  auto& history = state().history;
+  BOOST_TEST((history[history.size() - 2].end == rollout_end::superseded));
+  BOOST_TEST((history.back().end == rollout_end::running));
+  for (std::uint64_t g = 8; g < 40; ++g) commit(g, 1);
+  BOOST_TEST(state().history.size() == 20u);
+  BOOST_TEST(state().history.back().generation == 39u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_quick_stop_shortens_the_ladders_that_run, story) {

@@ -16,6 +16,8 @@ enum class errc {
   invalid_argument,  ///< a value out of range; the message names it
   degraded,          ///< settled, but not every wanted worker is ready
   timed_out,         ///< the limit of with_deadline() or open_device() passed
+  no_rollout,        ///< none is under way
+  not_kept,          ///< that generation's program is no longer kept; the message tells which are
   statuses_lost,     ///< SIGCHLD is ignored: the kernel would not keep how children end
 };
 

@@ -24,6 +24,8 @@ std::string_view to_string(severity) noexcept;
 /// The severity of that name; empty where there is none.
 std::optional<severity> parse_severity(std::string_view) noexcept;
 
+struct rollout_plan;  // supervisor/rollout.hpp
+
 /// What happened. In brackets the fields of `event` that carry it beside its subject.
 /// The state of a pool is the fold of its events (apply() in src/supervision/state.hpp).
 enum class event_kind : std::uint8_t {
@@ -44,10 +46,16 @@ enum class event_kind : std::uint8_t {
   pool_stopping,         ///< [count: 1 = quick]
   pool_stopped,          ///< nothing of it is left
   pool_escalated,        ///< one of its slots has given up, for all [text: which, and why]
-  rollout_started,       ///< [generation: the new one]
+  rollout_started,       ///< [generation: the new one, count: 1 = one that was kept, plan; text:
+                         ///< what its workers are]
   program_opened,        ///< the new generation's program is there (its mold is up) [generation]
+  rollout_baking,        ///< its canary is ready, and watched [generation, deadline: its end]
+  rollout_judged,        ///< by its health check [generation, count: 1 = healthy, text: why not]
+  rollout_baked,         ///< its canary has passed [generation]
+  rollout_paused,        ///< nothing but a failure moves it [generation]
+  rollout_resumed,       ///< the end of that [generation]
   rollout_committed,     ///< [generation]
-  rollout_failed,        ///< [generation: the one given up, text: why]
+  rollout_failed,        ///< [generation: the one given up, count: 1 = aborted, text: why]
   slot_added,            ///< [generation; number = the slot this one replaces, by id, or 0]
   slot_retiring,         ///< to leave for good [exit_cause]
   slot_removed,
@@ -111,6 +119,7 @@ struct event {
   verdict next = verdict::again;              ///< what becomes of its slot
   std::optional<launch_error> launch;         ///< when it never ran
   std::shared_ptr<const exit_report> report;  ///< of worker_reported
+  std::shared_ptr<const rollout_plan> plan;   ///< of rollout_started
   std::string text;                           ///< see event_kind
 };
 

@@ -58,6 +58,39 @@ auto pool::async_roll(spec next, Token&& token) const {
 }
 
 template <boost::asio::completion_token_for<void(outcome)> Token>
+auto pool::async_roll(rollout_options how, Token&& token) const {
+  return async<Token>([how = std::move(how)](pool& self) { return self.roll(how); }, token);
+}
+
+template <boost::asio::completion_token_for<void(outcome)> Token>
+auto pool::async_roll(spec next, rollout_options how, Token&& token) const {
+  return async<Token>(
+      [next = std::move(next), how = std::move(how)](pool& self) { return self.roll(next, how); },
+      token);
+}
+
+template <boost::asio::completion_token_for<void(outcome)> Token>
+auto pool::async_pause_rollout(Token&& token) const {
+  return async<Token>([](pool& self) { return self.pause_rollout(); }, token);
+}
+
+template <boost::asio::completion_token_for<void(outcome)> Token>
+auto pool::async_resume_rollout(Token&& token) const {
+  return async<Token>([](pool& self) { return self.resume_rollout(); }, token);
+}
+
+template <boost::asio::completion_token_for<void(outcome)> Token>
+auto pool::async_abort_rollout(std::string why, Token&& token) const {
+  return async<Token>([why = std::move(why)](pool& self) { return self.abort_rollout(why); },
+                      token);
+}
+
+template <boost::asio::completion_token_for<void(outcome)> Token>
+auto pool::async_undo(std::optional<std::uint64_t> generation, Token&& token) const {
+  return async<Token>([generation](pool& self) { return self.undo(generation); }, token);
+}
+
+template <boost::asio::completion_token_for<void(outcome)> Token>
 auto pool::async_restart(unsigned slot, Token&& token) const {
   return async<Token>([slot](pool& self) { return self.restart(slot); }, token);
 }

@@ -19,6 +19,7 @@ struct prefork_options {
   std::function<boost::asio::awaitable<void>(supervisor&, pool)> scale;
   /// Opened before the first worker; for main() none is 127.0.0.1:8080.
   std::vector<listener_spec> listeners;
+  rollout_options rollouts;  ///< how HUP and `reload` go
   duration drain_delay{};  ///< after TERM, serve on for this long before workers are told to leave
   /// Called once, when the first workers are wanted, with the listeners as they were opened (port 0
   /// is the port that the kernel chose).

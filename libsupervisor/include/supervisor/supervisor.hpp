@@ -16,6 +16,7 @@
 
 #include "supervisor/exit_report.hpp"
 #include "supervisor/listener.hpp"
+#include "supervisor/rollout.hpp"
 #include "supervisor/scoreboard.hpp"
 #include "supervisor/signals.hpp"
 #include "supervisor/spec.hpp"
@@ -54,14 +55,17 @@ struct slot_status {
 
 /// A pool, as it is now.
 struct pool_status {
-  std::string name;                ///< of the pool
-  unsigned target = 0;             ///< workers wanted
-  unsigned ready = 0;              ///< workers that serve
-  unsigned finished = 0;           ///< workers that have done what they were for
-  std::uint64_t generation = 0;    ///< what new workers are of
-  bool rolling = false;            ///< a rollout is under way
-  bool drained = false;            ///< all workers were told to leave: see pool::drain()
-  std::vector<slot_status> slots;  ///< in the order of their numbers
+  std::string name;                       ///< of the pool
+  unsigned target = 0;                    ///< workers wanted
+  unsigned ready = 0;                     ///< workers that serve
+  unsigned finished = 0;                  ///< workers that have done what they were for
+  std::uint64_t generation = 0;           ///< what new workers are of
+  bool rolling = false;                   ///< a rollout is under way
+  bool drained = false;                   ///< all workers were told to leave: see pool::drain()
+  std::vector<slot_status> slots;         ///< in the order of their numbers
+  std::optional<rollout_status> rollout;  ///< the one under way
+  std::vector<rollout_record> history;    ///< the last 20 at most, the latest at the end
+  std::vector<std::uint64_t> kept;        ///< generations that undo() can go back to, latest first
 };
 
 /// What became of a command to a pool, told when it has settled.
@@ -102,12 +106,37 @@ class pool {
   /// Keeps `count` workers from now on: adds slots at the end, or retires the oldest first. More
   /// than most_workers is errc::invalid_argument.
   boost::asio::awaitable<outcome> resize(unsigned count);
-  /// Rolls to a new generation of the same spec: new code on disk is picked up. One worker at a
-  /// time: the new one is ready before the old one is told to leave. A new worker that fails puts
-  /// the old generation back everywhere.
+  /// Rolls to a new generation of the same spec: new code on disk is picked up. It goes by
+  /// rollouts(): unless that says otherwise one worker at a time, and the new one is ready before
+  /// the old one is told to leave. A new worker that fails puts the old generation back everywhere:
+  /// errc::rolled_back, with the reason slot by slot. See doc/rollout.md.
   boost::asio::awaitable<outcome> roll();
+  /// The same, in another way this time; a fault in the options is errc::invalid_argument.
+  boost::asio::awaitable<outcome> roll(rollout_options);
   /// To another spec, in the same way.
   boost::asio::awaitable<outcome> roll(spec next);
+  /// To another spec, in another way this time.
+  boost::asio::awaitable<outcome> roll(spec next, rollout_options);
+  /// How roll() and undo() go from now on. Throws std::invalid_argument with find_fault()'s words.
+  /// It is the policy's: to be said again by one that takes the pool over, whose rollout waits for
+  /// its health check until then.
+  void rollouts(rollout_options);
+  /// How they go.
+  const rollout_options& rollouts() const;
+  /// Nothing new begins, no worker takes another's place, and nothing is committed until it is
+  /// resumed; what fails meanwhile is rolled back all the same. Returns at once. Without a rollout:
+  /// errc::no_rollout.
+  boost::asio::awaitable<outcome> pause_rollout();
+  /// Ends pause_rollout(); returns as roll() does.
+  boost::asio::awaitable<outcome> resume_rollout();
+  /// Puts the old generation back; roll() ends with errc::rolled_back and the reason.
+  boost::asio::awaitable<outcome> abort_rollout(std::string why = {});
+  /// Rolls back to the generation that was committed before, or to another one of status().kept:
+  /// its program as it was then, by rollouts(). Of a rollout under way it is the abort. Where that
+  /// one is not kept: errc::not_kept, and which are.
+  boost::asio::awaitable<outcome> undo(std::optional<std::uint64_t> generation = {});
+  /// The same, in another way this time.
+  boost::asio::awaitable<outcome> undo(std::optional<std::uint64_t> generation, rollout_options);
   /// Replaces one slot's worker: the fresh one is ready before the old one leaves. Starts one anew
   /// where the slot has finished or given up.
   boost::asio::awaitable<outcome> restart(unsigned slot);
@@ -137,6 +166,24 @@ class pool {
   /// roll() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
   auto async_roll(spec next, Token&& token) const;
+  /// roll() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_roll(rollout_options how, Token&& token) const;
+  /// roll() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_roll(spec next, rollout_options how, Token&& token) const;
+  /// pause_rollout() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_pause_rollout(Token&& token) const;
+  /// resume_rollout() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_resume_rollout(Token&& token) const;
+  /// abort_rollout() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_abort_rollout(std::string why, Token&& token) const;
+  /// undo() from any thread.
+  template <boost::asio::completion_token_for<void(outcome)> Token>
+  auto async_undo(std::optional<std::uint64_t> generation, Token&& token) const;
   /// restart() from any thread.
   template <boost::asio::completion_token_for<void(outcome)> Token>
   auto async_restart(unsigned slot, Token&& token) const;

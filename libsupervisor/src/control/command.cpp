@@ -5,11 +5,11 @@
 #include <string.h>
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <limits>
 #include <stdexcept>
 
+#include "control/members.hpp"
 #include "control/status.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/journal.hpp"
@@ -31,43 +31,13 @@ constexpr verb_name verbs[] = {{"scale", verb::scale},
                                {"reload", verb::reload},
                                {"restart", verb::restart},
                                {"signal", verb::signal},
-                               {"stop", verb::stop}};
+                               {"stop", verb::stop},
+                               {"rollout/pause", verb::pause},
+                               {"rollout/resume", verb::resume},
+                               {"rollout/abort", verb::abort},
+                               {"rollout/undo", verb::undo}};
 
 // --- from JSON
-
-[[noreturn]] void complain(std::string words) { throw std::invalid_argument(std::move(words)); }
-
-json::object parse_object(std::string_view body) {
-  if (body.find_first_not_of(" \t\r\n") == body.npos) return {};
-  boost::system::error_code error;
-  auto value = json::parse({body.data(), body.size()}, error);
-  if (error) complain("the body is not JSON: " + error.message());
-  if (!value.is_object()) complain("the body is not a JSON object");
-  return std::move(value.as_object());
-}
-
-/// Takes one member out; what is left at the end is unknown.
-std::optional<json::value> take(json::object& from, std::string_view name) {
-  auto it = from.find({name.data(), name.size()});
-  if (it == from.end()) return std::nullopt;
-  std::optional<json::value> value(std::move(it->value()));
-  from.erase(it);
-  return value;
-}
-
-std::int64_t integer(const json::value& value, std::string_view name, std::int64_t least,
-                     std::int64_t most) {
-  boost::system::error_code error;
-  auto number = value.to_number<std::int64_t>(error);
-  if (error || number < least || number > most)
-    complain(fmt::format("\"{}\" is an integer from {} to {}", name, least, most));
-  return number;
-}
-
-std::string text(const json::value& value, std::string_view name) {
-  if (!value.is_string()) complain(fmt::format("\"{}\" is a string", name));
-  return {value.get_string().data(), value.get_string().size()};
-}
 
 int signal_of(const json::value& value) {
   auto number = value.is_string()
@@ -107,6 +77,8 @@ constexpr error_name error_names[] = {
     {errc::pool_closed, "pool_closed", 409, exit_code::conflict},
     {errc::rolled_back, "rolled_back", 409, exit_code::rolled_back},
     {errc::superseded, "superseded", 409, exit_code::conflict},
+    {errc::no_rollout, "no_rollout", 409, exit_code::failed},
+    {errc::not_kept, "not_kept", 409, exit_code::failed},
     {errc::degraded, "degraded", 200, exit_code::degraded},
     {errc::invalid_argument, "invalid_argument", 400, exit_code::usage},
 };
@@ -169,12 +141,20 @@ asio::awaitable<outcome> begin(supervisor& self, pool target, const command& wha
       return target.restart(what.slot);
     case verb::signal:
       return send_signal(target, what.slot, what.signal);
+    case verb::pause:
+      return target.pause_rollout();
+    case verb::resume:
+      return target.resume_rollout();
+    case verb::abort:
+      return target.abort_rollout(what.why);
+    case verb::undo:
+      return target.undo(what.to, what.how.over(target.rollouts()));
     case verb::reload:
     case verb::stop:
     case verb::application:
       break;
   }
-  return target.roll();
+  return target.roll(what.how.over(target.rollouts()));
 }
 
 reply report(const outcome& all, const std::vector<pool>& targets) {
@@ -233,6 +213,11 @@ std::optional<command> parse_command(std::string_view path, std::string_view bod
     if (!signal) complain("\"signal\" is missing");
     what.signal = signal_of(*signal);
   }
+  if (what.what == verb::undo)
+    if (auto to = take(members, "to"))
+      what.to = static_cast<std::uint64_t>(
+          integer(*to, "to", 1, std::numeric_limits<std::int64_t>::max()));
+  if (what.what == verb::undo || what.what == verb::reload) what.how = take_gate(members);
   if (what.what == verb::stop)
     if (auto quick = take(members, "quick")) {
       if (!quick->is_bool()) complain("\"quick\" is true or false");
@@ -248,6 +233,7 @@ std::optional<command> parse_command(std::string_view path, std::string_view bod
 
 std::string describe(const command& what) {
   auto words = what.name;
+  std::replace(words.begin(), words.end(), '/', ' ');
   if (!what.argument.empty()) words += ' ' + what.argument;
   if (!what.pool.empty()) words += ' ' + what.pool;
   if (what.what == verb::scale)
@@ -255,7 +241,9 @@ std::string describe(const command& what) {
   if (what.what == verb::restart || what.what == verb::signal)
     words += fmt::format(" {}", what.slot);
   if (what.what == verb::signal) words += ' ' + signal_name(what.signal);
+  if (what.to) words += fmt::format(" to {}", *what.to);
   if (what.quick) words += " quick";
+  words += describe(what.how);
   return words;
 }
 

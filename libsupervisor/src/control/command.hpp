@@ -8,13 +8,25 @@
 #include <string>
 #include <string_view>
 
+#include "control/gate.hpp"
 #include "supervisor/run.hpp"
 #include "supervisor/supervisor.hpp"
 
 namespace supervisor {
 
 struct command {
-  enum class verb : std::uint8_t { scale, reload, restart, signal, stop, application };
+  enum class verb : std::uint8_t {
+    scale,
+    reload,
+    restart,
+    signal,
+    stop,
+    pause,  ///< this and those below: a rollout
+    resume,
+    abort,
+    undo,
+    application
+  };
   explicit command(verb v) : what(v) {}
 
   verb what;
@@ -23,8 +35,10 @@ struct command {
   std::int64_t delta = 0;         ///< scale: relative, where there is no count
   unsigned slot = 0;              ///< restart, signal
   int signal = 0;
-  bool quick = false;  ///< stop
-  std::string why;     ///< the client's words, for the journal
+  bool quick = false;               ///< stop
+  gate how;                         ///< reload, undo
+  std::optional<std::uint64_t> to;  ///< undo: this generation
+  std::string why;                  ///< the client's words, for the journal
 
   // application: a verb of its own
   std::string name;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 #include <iterator>
 
 #include "control/text.hpp"
@@ -12,17 +11,6 @@
 namespace supervisor {
 
 namespace {
-
-std::string iso_time(wall_time when) {
-  auto since = when.time_since_epoch();
-  auto whole = std::chrono::floor<std::chrono::seconds>(since);
-  auto ms = std::chrono::floor<std::chrono::milliseconds>(since - whole).count();
-  std::time_t seconds = whole.count();
-  std::tm utc{};
-  ::gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
-}
 
 /// An object under construction: `{"a":1,"b":"c"`.
 class object {

@@ -238,6 +238,8 @@ reply control_server::impl::look(std::string_view path) const {
     master.version = about.version;
     master.uptime = world.now() - started;
     answer.body = to_json(master, pools);
+  } else if (path == "/rollout") {
+    answer.body = history_to_json(pools);
   } else if (path == "/livez") {
     answer.body["ok"] = true;
   } else if (path == "/readyz") {
@@ -245,7 +247,8 @@ reply control_server::impl::look(std::string_view path) const {
     answer.status = ready ? 200 : 503;
     answer.body["ok"] = ready;
   } else {
-    answer = refuse(404, "no_such_page", "there is /status, /livez and /readyz", exit_code::usage);
+    answer = refuse(404, "no_such_page", "there is /status, /rollout, /livez and /readyz",
+                    exit_code::usage);
   }
   return answer;
 }

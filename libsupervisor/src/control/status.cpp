@@ -29,6 +29,40 @@ json::object to_json(const scoreboard& work) {
   return row;
 }
 
+json::object to_json(const rollout_record& past) {
+  json::object row;
+  row["generation"] = past.generation;
+  row["what"] = printable(past.what);
+  row["began"] = iso_time(past.began);
+  if (past.end == rollout_end::running)
+    row["ended"] = nullptr;
+  else
+    row["ended"] = iso_time(past.ended);
+  row["end"] = to_string(past.end);
+  row["why"] = printable(past.why);
+  return row;
+}
+
+double exact_seconds(duration d) { return std::chrono::duration<double>(d).count(); }
+
+json::value to_json(const std::optional<rollout_status>& now) {
+  if (!now) return nullptr;
+  json::object row;
+  row["stage"] = now->stage;
+  row["generation"] = now->generation;
+  row["committed"] = now->committed;
+  row["replaced"] = now->replaced;
+  row["wanted"] = now->wanted;
+  row["paused"] = now->paused;
+  row["bake_left_s"] = exact_seconds(now->bake_left);
+  row["canary"] = now->plan.canary;
+  row["bake_s"] = exact_seconds(now->plan.bake);
+  row["batch"] = now->plan.batch;
+  row["max_unavailable"] = now->plan.max_unavailable;
+  row["progress_deadline_s"] = exact_seconds(now->plan.progress_deadline);
+  return row;
+}
+
 template <typename T>
 json::array array_of(const std::vector<T>& all) {
   json::array rows;
@@ -65,8 +99,26 @@ json::object to_json(const pool_status& pool) {
   row["generation"] = pool.generation;
   row["rolling"] = pool.rolling;
   row["drained"] = pool.drained;
+  row["rollout"] = to_json(pool.rollout);
+  row["kept"] = json::array(pool.kept.begin(), pool.kept.end());
   row["slots"] = array_of(pool.slots);
   return row;
+}
+
+json::object history_to_json(const std::vector<pool_status>& pools) {
+  json::array rows;
+  for (auto& pool : pools) {
+    json::object row;
+    row["name"] = pool.name;
+    row["generation"] = pool.generation;
+    row["rollout"] = to_json(pool.rollout);
+    row["kept"] = json::array(pool.kept.begin(), pool.kept.end());
+    row["history"] = array_of(pool.history);
+    rows.push_back(std::move(row));
+  }
+  json::object all;
+  all["pools"] = std::move(rows);
+  return all;
 }
 
 json::object to_json(const master_status& master, const std::vector<pool_status>& pools) {

@@ -25,6 +25,9 @@ boost::json::object to_json(const pool_status&);
 /// The answer to GET /status.
 boost::json::object to_json(const master_status&, const std::vector<pool_status>&);
 
+/// The answer to GET /rollout: what is under way, and what was.
+boost::json::object history_to_json(const std::vector<pool_status>&);
+
 /// As many ready workers as wanted, in every pool that is not drained.
 bool all_ready(const std::vector<pool_status>&) noexcept;
 

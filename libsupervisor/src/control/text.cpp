@@ -49,4 +49,15 @@ std::string printable(std::string_view text) {
   return safe;
 }
 
+std::string iso_time(wall_time when) {
+  auto since = when.time_since_epoch();
+  auto whole = std::chrono::floor<std::chrono::seconds>(since);
+  auto ms = std::chrono::floor<std::chrono::milliseconds>(since - whole).count();
+  std::time_t seconds = whole.count();
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, ms);
+}
+
 }  // namespace supervisor

@@ -6,6 +6,7 @@
 
 #include "host/span.hpp"
 #include "supervisor/journal.hpp"
+#include "supervisor/rollout.hpp"
 #include "supervisor/signals.hpp"
 
 namespace supervisor {
@@ -126,7 +127,7 @@ std::string of_supervisor(const event& e) {
   }
 }
 
-std::string of_pool(const event& e) {
+std::string of_pool(const event& e, time_point now) {
   switch (e.kind) {
     case event_kind::pool_opened:
       return fmt::format("opened: {}{}{}", count_of(e.count, "worker"),
@@ -144,13 +145,26 @@ std::string of_pool(const event& e) {
     case event_kind::pool_escalated:
       return "has given up: " + e.text;
     case event_kind::rollout_started:
-      return "rollout started";
+      return fmt::format("rollout started{}{}{}",
+                         e.count ? ", back to a generation that was kept" : "", e.plan ? ": " : "",
+                         e.plan ? describe(*e.plan) : "");
     case event_kind::program_opened:
       return "program opened";
+    case event_kind::rollout_baking:
+      return "the canary is ready, and watched for " + describe(e.deadline - now);
+    case event_kind::rollout_judged:
+      return e.count ? "found healthy" : "found unhealthy: " + e.text;
+    case event_kind::rollout_baked:
+      return "the canary has passed";
+    case event_kind::rollout_paused:
+      return "rollout paused";
+    case event_kind::rollout_resumed:
+      return "rollout resumed";
     case event_kind::rollout_committed:
       return "rollout committed: every worker is of it";
     case event_kind::rollout_failed:
-      return "rollout failed, the old generation serves on: " + e.text;
+      return (e.count ? "rollout aborted" : "rollout failed") +
+             (", the old generation serves on: " + e.text);
     case event_kind::mold_started:
       return "mold started";
     case event_kind::mold_exited:
@@ -208,7 +222,7 @@ std::string describe(const event& e, time_point now) {
   if (e.kind <= event_kind::command_received || e.kind == event_kind::note) return of_supervisor(e);
   bool pools = e.kind <= event_kind::rollout_failed || e.kind == event_kind::mold_started ||
                e.kind == event_kind::mold_exited;
-  return subject(e) + (pools ? of_pool(e) : of_worker(e, now));
+  return subject(e) + (pools ? of_pool(e, now) : of_worker(e, now));
 }
 
 }  // namespace supervisor

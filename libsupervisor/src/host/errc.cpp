@@ -27,6 +27,10 @@ class category final : public boost::system::error_category {
         return "not every wanted worker is ready";
       case errc::timed_out:
         return "timed out";
+      case errc::no_rollout:
+        return "no rollout is under way";
+      case errc::not_kept:
+        return "that generation is not kept";
       case errc::statuses_lost:
         return "SIGCHLD is ignored (SIG_IGN or SA_NOCLDWAIT), so the kernel would throw away how "
                "children end, waitid(2); before the supervisor is made give SIGCHLD its default "

@@ -83,6 +83,16 @@ std::string_view to_string(event_kind kind) noexcept {
       return "rollout.started";
     case event_kind::program_opened:
       return "program.opened";
+    case event_kind::rollout_baking:
+      return "rollout.baking";
+    case event_kind::rollout_judged:
+      return "rollout.judged";
+    case event_kind::rollout_baked:
+      return "rollout.baked";
+    case event_kind::rollout_paused:
+      return "rollout.paused";
+    case event_kind::rollout_resumed:
+      return "rollout.resumed";
     case event_kind::rollout_committed:
       return "rollout.committed";
     case event_kind::rollout_failed:
@@ -147,6 +157,8 @@ severity severity_of(const event& e) noexcept {
     case event_kind::pool_drained:
     case event_kind::pool_resumed:
     case event_kind::rollout_started:
+    case event_kind::rollout_paused:
+    case event_kind::rollout_resumed:
     case event_kind::rollout_committed:
       return severity::notice;
     case event_kind::signal_unhandled:
@@ -156,8 +168,11 @@ severity severity_of(const event& e) noexcept {
       return severity::warning;
     case event_kind::handler_failed:
     case event_kind::pool_escalated:
-    case event_kind::rollout_failed:
       return severity::error;
+    case event_kind::rollout_failed:
+      return e.count ? severity::notice : severity::error;
+    case event_kind::rollout_judged:
+      return e.count ? severity::info : severity::warning;
     case event_kind::worker_exited:
       if (e.next == verdict::given_up || e.next == verdict::escalated) return severity::error;
       return severity_of_exit(e.why);

@@ -37,13 +37,15 @@ void child::become(child_id id, const launch_request& request, host::observer ch
   if (what_) expect_signs();
 }
 
-void child::start_command(const listener_list& listeners, const kernel::credentials& who) {
+void child::start_command(const listener_list& listeners, const kernel::credentials& who,
+                          const kernel::pinned_program* program) {
   try {
     auto [out, err] = open_outputs();
     auto [socket, address] = kernel::make_notify_socket();
     auto null = kernel::open_null();
     auto or_inherited = [](const stdio& io, int own) { return io.theirs ? io.theirs.get() : own; };
     command_surroundings around;
+    around.program = program;
     around.who = who;
     around.listeners = listeners;
     around.notify_socket = address;

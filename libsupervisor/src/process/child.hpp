@@ -28,7 +28,8 @@ class child : public std::enable_shared_from_this<child> {
   void prepare();
   void become(child_id, const launch_request&, host::observer);
   /// One of these, once, after become(). A failure is in view(), and told from the loop.
-  void start_command(const listener_list&, const kernel::credentials&);
+  void start_command(const listener_list&, const kernel::credentials&,
+                     const kernel::pinned_program*);
   void start_function(std::shared_ptr<mold_program>);
   void fail(launch_error);
 

@@ -134,6 +134,14 @@ kernel::credentials find_credentials(const spec& what) {
                  [&] { return kernel::look_up(what.user, what.group); });
 }
 
+kernel::pinned_program find_program(const spec& what) {
+  variables environment;
+  for (auto& [name, value] : what.environment) environment.set(name, value);
+  auto path = prepare("exec", what.program,
+                      [&] { return kernel::find_program(what.program, environment.get("PATH")); });
+  return {std::move(path), what.directory};
+}
+
 launch_plan plan_command(const spec& what, const command_surroundings& around) {
   launch_plan plan;
   variables environment;
@@ -143,8 +151,8 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
   for (auto& each : what.liveness)
     if (around.slot && each.how == probe::way::heartbeat)
       environment.set("WATCHDOG_USEC", std::to_string(each.timeout / std::chrono::microseconds(1)));
-  plan.path = prepare("exec", what.program,
-                      [&] { return kernel::find_program(what.program, environment.get("PATH")); });
+  plan.path = around.program ? around.program->path() : find_program(what).path();
+  if (around.program) plan.program = around.program->instead();
   plan.arguments.push_back(what.program);
   for (auto& argument : what.arguments)
     plan.arguments.push_back(fill_in(argument, around.listeners));

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "kernel/credentials.hpp"
+#include "kernel/pinned_program.hpp"
 #include "kernel/unique_fd.hpp"
 #include "process/launcher.hpp"
 #include "supervisor/spec.hpp"
@@ -28,9 +29,14 @@ stdio open_stdio(const output&);
 /// Throws launch_failure.
 kernel::credentials find_credentials(const spec&);
 
+/// The file that the spec's workers are started from. Throws launch_failure: no such program in
+/// PATH.
+kernel::pinned_program find_program(const spec&);
+
 /// What a command is given beside its spec.
 struct command_surroundings {
   kernel::credentials who;
+  const kernel::pinned_program* program = nullptr;     ///< null: looked up now
   std::vector<std::pair<std::string, int>> listeners;  ///< in the order of LISTEN_FDS
   std::string notify_socket;
   std::optional<unsigned> slot;  ///< none: it is no worker

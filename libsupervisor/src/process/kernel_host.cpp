@@ -115,9 +115,10 @@ class kernel_host final : public host {
   struct generation {
     std::shared_ptr<const spec> what;
     std::vector<named_socket> listeners;
-    std::shared_ptr<mold_program> mold;  ///< of functions
-    program_view view;                   ///< of a command
-    kernel::credentials who;             ///< of a command
+    std::shared_ptr<mold_program> mold;          ///< of functions
+    program_view view;                           ///< of a command
+    kernel::credentials who;                     ///< of a command
+    std::optional<kernel::pinned_program> file;  ///< of a command that could be found
     std::vector<std::shared_ptr<child>> prepared;
     std::size_t to_prepare = 0;
     timer_id preparing = 0;
@@ -237,6 +238,7 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
 void kernel_host::open_command(generation& program) {
   try {
     program.who = find_credentials(*program.what);
+    program.file = find_program(*program.what);
     program.view.open = true;
   } catch (const launch_failure& failure) {
     program.view.failed = failure.error;
@@ -322,7 +324,8 @@ void kernel_host::start(child& made, const generation& program) {
   if (auto& failed = program.view_now().failed)
     made.fail(*failed);
   else if (!program.mold)
-    made.start_command(numbers_of(program.listeners), program.who);
+    made.start_command(numbers_of(program.listeners), program.who,
+                       program.file ? &*program.file : nullptr);
   else
     made.start_function(program.mold);
 }

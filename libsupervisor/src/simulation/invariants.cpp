@@ -11,24 +11,24 @@ namespace supervisor {
 namespace {
 
 /// The most workers that a rollout adds to those that are wanted.
-constexpr std::ptrdiff_t surge = 1;
+std::ptrdiff_t surge(const pool_state& p) {
+  return std::max(p.roll.plan.canary, p.roll.plan.batch);
+}
 
 std::string name_of(const pool_state& p, const slot_state& s) {
   return p.name + "." + std::to_string(s.number);
 }
 
-bool stays(const slot_state& s) { return s.retiring == exit_cause::none && !s.replaces; }
-
 /// It takes the place of a worker of another generation.
 bool rolled_in(const pool_state& p, const slot_state& s) {
-  auto* old = s.replaces && s.retiring == exit_cause::none ? p.find(s.replaces) : nullptr;
+  auto* old = s.on_trial() && s.generation == p.generation ? p.find(s.replaces) : nullptr;
   return old && old->generation != s.generation;
 }
 
 /// While one of these is so, the pool waits for the world and not for itself.
 bool world_is_slow(const pool_keeper& keeper) {
   auto& p = keeper.state();
-  if (p.rolling && !p.opened) return true;
+  if (p.rolling && (!p.roll.opened || p.roll.bake || p.roll.paused)) return true;
   if (p.slots.empty()) return true;  // of the last one the report is to come
   return std::ranges::any_of(p.slots, [&](auto& s) {
     return s.now == phase::launching ||
@@ -129,10 +129,14 @@ void invariants::take_in_report(const event& e) {
 void invariants::take_in_retirement(const pool_state& p, const event& e) {
   auto* old = p.find(e.slot_id);
   bool gives_way = e.why == exit_cause::replaced || e.why == exit_cause::recycled;
-  if (!old || !gives_way || !stays(*old)) return;
-  bool ready = std::ranges::any_of(p.slots, [&](auto& s) {
-    return s.replaces == old->id && s.now == phase::ready && s.retiring == exit_cause::none;
-  });
+  if (!old || !gives_way || !old->stays()) return;
+  bool ready = std::ranges::any_of(
+      p.slots, [&](auto& s) { return s.replaces == old->id && s.on_trial() && s.arrived(); });
+  if (auto most = p.roll.plan.max_unavailable; most > 0 && !ready) {
+    auto left = std::ranges::count_if(
+        p.slots, [&](auto& s) { return s.stays() && s.arrived() && s.id != old->id; });
+    ready = !old->arrived() || left + most >= p.wanted();
+  }
   check(ready, "it is told to leave for one that is not ready", name_of(p, *old));
 }
 
@@ -147,7 +151,7 @@ void invariants::look() {
     check(!now || *now == pool.folded, "its state is not the fold of its events", name);
     auto more = std::ranges::count_if(pool.folded.slots,
                                       [&](auto& s) { return rolled_in(pool.folded, s); });
-    check(more <= surge, "a rollout has too many workers on trial", name);
+    check(more <= surge(pool.folded), "a rollout has too many workers on trial", name);
   }
   look_at_children();
 }
@@ -188,19 +192,21 @@ void invariants::at_rest() {
 }
 
 void invariants::rest_of(const std::string& name, watched_pool& pool, duration passed) {
+  auto now = host_.now();
   auto found = self_->find_pool(name);
   if (!found || found->keeper().state().stopped) return;
   auto& keeper = found->keeper();
   auto& p = keeper.state();
-  auto undecided = next_event(p);
+  auto undecided = next_event(p, now);
   check(!undecided || undecided->kind == event_kind::pool_stopped,
         "what could be decided is not: " + std::string(undecided ? to_string(undecided->kind) : ""),
         name);
-  check(std::ranges::count_if(p.slots, stays) <= static_cast<std::ptrdiff_t>(p.wanted()),
-        "it has more workers than are wanted", name);
+  check(
+      std::ranges::count_if(p.slots, &slot_state::stays) <= static_cast<std::ptrdiff_t>(p.wanted()),
+      "it has more workers than are wanted", name);
   for (auto& s : p.slots) {
     bool bound = s.now == phase::starting || s.now == phase::stopping;
-    check(!bound || s.deadline > host_.now(), "its deadline has passed unheeded", name_of(p, s));
+    check(!bound || s.deadline > now, "its deadline has passed unheeded", name_of(p, s));
   }
   auto& trial = pool.settling;
   if (settled(p)) trial = {};

@@ -4,51 +4,15 @@
 #include <cerrno>
 #include <csignal>
 
+#include "supervision/events.hpp"
+#include "supervision/rollout.hpp"
+
 namespace supervisor {
 
 namespace {
 
 /// ABRT, so that there is a core to look at, and then KILL.
 const std::vector<stop_step> hang_ladder{{SIGABRT, std::chrono::seconds(5)}};
-
-bool stays(const slot_state& s) { return s.retiring == exit_cause::none && !s.replaces; }
-bool on_trial(const slot_state& s) { return s.retiring == exit_cause::none && s.replaces; }
-/// It serves, or has done what it was for.
-bool has_arrived(const slot_state& s) { return s.now == phase::ready || s.now == phase::finished; }
-
-event about(event_kind kind, const pool_state& p, const slot_state& s, std::uint64_t cause) {
-  event e{kind};
-  e.pool = p.name;
-  e.slot_id = s.id;
-  e.slot = s.number;
-  e.generation = s.generation;
-  e.pid = s.pid;
-  e.child = s.child;
-  e.cause = cause;
-  return e;
-}
-
-event of_pool(event_kind kind, const pool_state& p, std::uint64_t cause) {
-  event e{kind};
-  e.pool = p.name;
-  e.generation = p.generation;
-  e.cause = cause;
-  return e;
-}
-
-event retire(const pool_state& p, const slot_state& s, exit_cause why, std::uint64_t cause) {
-  auto e = about(event_kind::slot_retiring, p, s, cause);
-  e.why = why;
-  return e;
-}
-
-std::optional<event> give_rollout_up(const pool_state& p) {
-  auto& trouble = p.last_trouble;
-  if (!p.rolling || !trouble.slot_id || trouble.generation != p.generation) return {};
-  auto e = of_pool(event_kind::rollout_failed, p, trouble.event);
-  e.text = trouble.text;
-  return e;
-}
 
 /// Why a slot on trial is not to take the place it was made for; none: it still is.
 exit_cause trial_is_moot(const pool_state& p, const slot_state& s) {
@@ -60,20 +24,32 @@ exit_cause trial_is_moot(const pool_state& p, const slot_state& s) {
   return still_meant ? exit_cause::none : exit_cause::replaced;
 }
 
+unsigned count_staying(const pool_state& p) {
+  return static_cast<unsigned>(std::ranges::count_if(p.slots, &slot_state::stays));
+}
+
+/// Nothing becomes of it by itself, or not soon.
+bool is_quiet(const slot_state& s) {
+  return s.now == phase::ready || s.now == phase::backing_off || s.rests();
+}
+
 std::optional<event> retire_one(const pool_state& p) {
   for (auto& s : p.slots) {
-    auto why = on_trial(s) ? trial_is_moot(p, s) : exit_cause::none;
+    auto why = s.on_trial() ? trial_is_moot(p, s) : exit_cause::none;
     if (why != exit_cause::none) return retire(p, s, why, p.last_command);
   }
-  if (std::ranges::count_if(p.slots, stays) <= static_cast<std::ptrdiff_t>(p.wanted())) return {};
-  auto oldest = std::ranges::find_if(p.slots, stays);
+  if (count_staying(p) <= p.wanted()) return {};
+  // Rather one that nobody is on trial for: a canary goes on.
+  auto awaited = [&](auto& s) { return std::ranges::count(p.slots, s.id, &slot_state::replaces); };
+  auto oldest = std::ranges::find_if(p.slots, [&](auto& s) { return s.stays() && !awaited(s); });
+  if (oldest == p.slots.end()) oldest = std::ranges::find_if(p.slots, &slot_state::stays);
   auto why = p.stopping || p.drained ? exit_cause::stopped : exit_cause::scaled_down;
   return retire(p, *oldest, why, p.last_command);
 }
 
 std::optional<event> promote_one(const pool_state& p) {
   for (auto& s : p.slots) {
-    if (!on_trial(s) || !has_arrived(s)) continue;
+    if (!s.on_trial() || !s.arrived() || !may_take_over(p, s)) continue;
     auto& old = *p.find(s.replaces);  // else the trial were moot
     auto why = old.generation == s.generation ? exit_cause::recycled : exit_cause::replaced;
     return retire(p, old, why, s.last_event);
@@ -89,47 +65,28 @@ unsigned lowest_free_number(const pool_state& p) {
 }
 
 std::optional<event> add_one(const pool_state& p) {
-  if (std::ranges::count_if(p.slots, stays) >= static_cast<std::ptrdiff_t>(p.wanted())) return {};
+  if (count_staying(p) + held_places(p) >= p.wanted()) return {};
   auto e = of_pool(event_kind::slot_added, p, p.last_command);
   e.slot_id = p.last_slot_id + 1;
   e.slot = lowest_free_number(p);
-  if (p.rolling && !p.opened) e.generation = p.committed;
+  e.generation = generation_of_added(p);
   return e;
-}
-
-/// One at a time: the next place is taken when the one before is filled.
-std::optional<event> replace_one(const pool_state& p) {
-  if (p.rolling && !p.opened) return {};
-  if (std::ranges::any_of(p.slots, on_trial)) return {};
-  for (auto& s : p.slots)
-    if (stays(s) && s.generation != p.generation) return successor_of(p, s, p.generation);
-  return {};
 }
 
 /// What is replaced in a rollout is no longer of interest; what leaves still counts.
 std::optional<event> recycle_one(const pool_state& p) {
   if (p.rolling || p.wanted() == 0) return {};
-  auto changes = [](auto& s) { return on_trial(s) || s.retiring == exit_cause::recycled; };
+  auto changes = [](auto& s) { return s.on_trial() || s.retiring == exit_cause::recycled; };
   auto under_way = std::ranges::count_if(p.slots, changes);
   for (auto& s : p.slots) {
-    auto is_its_successor = [&](auto& other) { return on_trial(other) && other.replaces == s.id; };
-    if (!stays(s) || under_way >= static_cast<std::ptrdiff_t>(s.at_once)) continue;
+    auto is_its_successor = [&](auto& other) { return other.on_trial() && other.replaces == s.id; };
+    if (!s.stays() || under_way >= static_cast<std::ptrdiff_t>(s.at_once)) continue;
     if (std::ranges::any_of(p.slots, is_its_successor)) continue;
     auto e = successor_of(p, s, s.generation);
     e.cause = s.spent;
     return e;
   }
   return {};
-}
-
-std::optional<event> commit_rollout(const pool_state& p) {
-  if (!p.rolling || !p.opened || p.drained || p.stopping) return {};
-  auto done = [&](const slot_state& s) {
-    return s.retiring != exit_cause::none ||
-           (!s.replaces && s.generation == p.generation && has_arrived(s));
-  };
-  if (!std::ranges::all_of(p.slots, done)) return {};
-  return of_pool(event_kind::rollout_committed, p, p.last_command);
 }
 
 std::optional<event> escalate(const pool_state& p) {
@@ -148,40 +105,45 @@ std::optional<event> finish(const pool_state& p) {
 
 }  // namespace
 
-std::optional<event> next_event(const pool_state& p) {
+std::optional<event> next_event(const pool_state& p, time_point now) {
   if (p.stopped) return {};
-  for (auto decide : {give_rollout_up, retire_one, promote_one, add_one, replace_one, recycle_one,
-                      commit_rollout, escalate, finish})
+  if (auto e = give_rollout_up(p, now)) return e;
+  if (auto e = advance_canary(p, now)) return e;
+  for (auto decide : {retire_one, promote_one, add_one, replace_one, recycle_one, commit_rollout,
+                      escalate, finish})
     if (auto e = decide(p)) return e;
   return {};
 }
+
+time_point next_look(const pool_state& p) noexcept { return rollout_deadline(p); }
 
 std::optional<std::string> find_fault(unsigned target) {
   if (target <= most_workers) return {};
   return "a pool has at most " + std::to_string(most_workers) + " workers";
 }
 
-event successor_of(const pool_state& p, const slot_state& old, std::uint64_t generation) {
-  auto e = of_pool(event_kind::slot_added, p, p.last_command);
-  e.slot_id = p.last_slot_id + 1;
-  e.slot = old.number;
-  e.number = static_cast<std::int64_t>(old.id);
-  e.generation = generation;
-  return e;
-}
-
 bool settled(const pool_state& p) {
   if (p.stopped) return true;
   if (p.stopping) return false;
   if (p.drained) return p.slots.empty();
-  auto rests = [&](const slot_state& s) {
-    // A fresh worker that does not get ready goes on trying, beside the one that is to be recycled.
-    if (on_trial(s)) return s.now == phase::backing_off;
-    return stays(s) && s.generation == p.generation &&
-           (s.now == phase::ready || s.now == phase::backing_off || s.rests());
+  auto waits = [](const slot_state& s) { return s.on_trial() && s.now == phase::backing_off; };
+  // One that does not start holds the way back up, for as long as it does not.
+  bool blocked = std::ranges::any_of(p.slots, waits);
+  auto fits = [&](const slot_state& s) {
+    return waits(s) || (s.stays() && is_quiet(s) && (blocked || s.generation == p.generation));
   };
-  return !p.rolling && std::ranges::count_if(p.slots, stays) == p.wanted() &&
-         std::ranges::all_of(p.slots, rests);
+  return !p.rolling && count_staying(p) == p.wanted() && std::ranges::all_of(p.slots, fits);
+}
+
+bool settled_beside_rollout(const pool_state& p) {
+  if (!p.rolling || p.stopping || p.drained) return settled(p);
+  auto fits = [&](const slot_state& s) {
+    if (s.stays()) return is_quiet(s);
+    if (!s.on_trial()) return s.retiring == exit_cause::replaced;
+    auto* old = p.find(s.replaces);
+    return old && old->generation != s.generation;  // else it is a restart's
+  };
+  return count_staying(p) == p.wanted() && std::ranges::all_of(p.slots, fits);
 }
 
 unsigned count_ready(const pool_state& p) {
@@ -191,6 +153,7 @@ unsigned count_ready(const pool_state& p) {
 std::set<std::uint64_t> needed_programs(const pool_state& p) {
   if (p.stopped) return {};
   std::set<std::uint64_t> needed{p.generation, p.committed};
+  needed.insert(p.kept.begin(), p.kept.end());
   for (auto& s : p.slots) needed.insert(s.generation);
   return needed;
 }
@@ -245,9 +208,10 @@ restart_facts facts_of(const slot_state& s, time_point now) {
   return facts;
 }
 
-bool stays_after(const pool_state& p, const slot_state& s, unsigned failures) noexcept {
+bool stays_after(const pool_state& p, const slot_state& s, exit_cause why,
+                 unsigned failures) noexcept {
   if (s.retiring != exit_cause::none) return false;
-  if (!s.replaces || failures == 0) return true;
+  if (!s.replaces || !speaks_against(why, failures)) return true;
   auto* old = p.find(s.replaces);
   bool restarting = old && old->generation == s.generation && !old->spent;
   return !restarting && !p.rolling;

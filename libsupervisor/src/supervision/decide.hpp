@@ -15,20 +15,22 @@ namespace supervisor {
 // The pool.
 
 /// What the pool does next, as the event that records it; nothing while it has to wait.
-///   slot_added, slot_retiring, rollout_committed, rollout_failed, pool_escalated, pool_stopped
+///   slot_added, slot_retiring, pool_escalated, pool_stopped, and those of supervision/rollout.hpp
 /// One step at a time, so that each sees the state after the one before.
-std::optional<event> next_event(const pool_state&);
+std::optional<event> next_event(const pool_state&, time_point now);
+/// When time alone changes what next_event() says.
+time_point next_look(const pool_state&) noexcept;
 /// What is wrong with a target, for people.
 std::optional<std::string> find_fault(unsigned target);
 
 /// Every wanted worker is ready, backing off or at rest, none is leaving, nothing is being rolled
 /// out.
 bool settled(const pool_state&);
+/// The same of all that is not the rollout's: what was asked for while it goes on.
+bool settled_beside_rollout(const pool_state&);
 unsigned count_ready(const pool_state&);
 /// The generations that somebody is of, or may be started from: their programs stay open.
 std::set<std::uint64_t> needed_programs(const pool_state&);
-/// The event that puts a fresh worker of `generation` on trial for the place of `old`.
-event successor_of(const pool_state&, const slot_state& old, std::uint64_t generation);
 
 // A slot.
 
@@ -54,9 +56,12 @@ exit_cause classify(const child_view* seen, exit_cause stopped_for) noexcept;
 restart_facts facts_of(const slot_state&, time_point now);
 /// Whether a slot whose worker has just exited stays. One that leaves does not; one on trial that
 /// failed does only where there is no way back: when a rollout is being undone.
-bool stays_after(const pool_state&, const slot_state&, unsigned failures) noexcept;
+bool stays_after(const pool_state&, const slot_state&, exit_cause why, unsigned failures) noexcept;
 
 // What people see.
+
+/// "function serve", "command /usr/bin/server --fd 3".
+std::string describe_program(const spec&);
 
 /// `sample` asks for what a child shows of itself, by the host's id of it.
 using sampler = std::function<std::optional<scoreboard>(std::uint64_t child)>;

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "supervision/decide.hpp"
+#include "supervision/rollout.hpp"
 
 namespace supervisor {
 
@@ -70,7 +71,30 @@ slot_status describe_slot(const slot_state& s, time_point now) {
   return row;
 }
 
+/// Of the rollout under way, or of the way back.
+std::optional<rollout_status> describe_rollout(const pool_state& p, time_point now) {
+  auto stage = stage_of(p);
+  if (stage == rollout_stage::none) return {};
+  rollout_status r;
+  r.stage = to_string(stage);
+  r.generation = p.history.back().generation;
+  r.committed = p.committed;
+  for (auto& s : p.slots) r.replaced += s.stays() && s.generation == p.generation;
+  r.wanted = p.wanted();
+  r.paused = p.roll.paused;
+  if (p.roll.bake) r.bake_left = std::max(p.roll.bake_until - now, duration{});
+  r.plan = p.roll.plan;
+  return r;
+}
+
 }  // namespace
+
+std::string describe_program(const spec& what) {
+  if (what.is_function()) return "function " + what.function;
+  auto text = "command " + what.program;
+  for (auto& argument : what.arguments) text += " " + argument;
+  return text;
+}
 
 pool_status describe_pool(const pool_state& p, time_point now, const sampler& sample) {
   pool_status status;
@@ -82,6 +106,9 @@ pool_status describe_pool(const pool_state& p, time_point now, const sampler& sa
   status.generation = p.generation;
   status.rolling = p.rolling;
   status.drained = p.drained;
+  status.rollout = describe_rollout(p, now);
+  status.history.assign(p.history.begin(), p.history.end());
+  status.kept.assign(p.kept.begin(), p.kept.end());
   for (auto& s : p.slots) {
     status.slots.push_back(describe_slot(s, now));
     if (s.pid) status.slots.back().work = sample(s.child);

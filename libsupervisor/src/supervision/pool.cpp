@@ -22,8 +22,27 @@ pool_status pool::status() const {
 }
 
 asio::awaitable<outcome> pool::resize(unsigned count) { return here().resize(count); }
-asio::awaitable<outcome> pool::roll() { return here().roll({}); }
-asio::awaitable<outcome> pool::roll(spec next) { return here().roll(std::move(next)); }
+asio::awaitable<outcome> pool::roll() { return here().roll({}, keeper_->rollouts()); }
+asio::awaitable<outcome> pool::roll(rollout_options how) { return here().roll({}, std::move(how)); }
+asio::awaitable<outcome> pool::roll(spec next) {
+  return here().roll(std::move(next), keeper_->rollouts());
+}
+asio::awaitable<outcome> pool::roll(spec next, rollout_options how) {
+  return here().roll(std::move(next), std::move(how));
+}
+void pool::rollouts(rollout_options how) { here().set_rollouts(std::move(how)); }
+const rollout_options& pool::rollouts() const { return here().rollouts(); }
+asio::awaitable<outcome> pool::pause_rollout() { return here().pause_rollout(); }
+asio::awaitable<outcome> pool::resume_rollout() { return here().resume_rollout(); }
+asio::awaitable<outcome> pool::abort_rollout(std::string why) {
+  return here().abort_rollout(std::move(why));
+}
+asio::awaitable<outcome> pool::undo(std::optional<std::uint64_t> generation) {
+  return here().undo(generation, keeper_->rollouts());
+}
+asio::awaitable<outcome> pool::undo(std::optional<std::uint64_t> generation, rollout_options how) {
+  return here().undo(generation, std::move(how));
+}
 asio::awaitable<outcome> pool::restart(unsigned slot) { return here().restart(slot); }
 asio::awaitable<outcome> pool::drain() { return here().drain(); }
 asio::awaitable<outcome> pool::resume() { return here().resume(); }

@@ -3,40 +3,12 @@
 #include <boost/system/errc.hpp>
 
 #include "supervision/decide.hpp"
+#include "supervision/events.hpp"
+#include "supervision/outcomes.hpp"
 #include "supervision/pool_keeper.hpp"
 #include "supervisor/errc.hpp"
 
-namespace asio = boost::asio;
-
 namespace supervisor {
-
-namespace {
-
-outcome failure(errc why, std::string reason) {
-  outcome o;
-  o.ok = false;
-  o.error = why;
-  o.reason = std::move(reason);
-  return o;
-}
-
-outcome closed() { return failure(errc::pool_closed, "the pool is stopping"); }
-
-/// How a settled pool stands.
-outcome standing(const pool_state& p) {
-  if (p.stopped || p.drained) return {};
-  for (auto& s : p.slots) {
-    if (s.now == phase::ready || s.now == phase::finished) continue;
-    auto how = s.now == phase::given_up ? " has given up: " + describe_surrender(s)
-                                        : " is backing off: " + describe_exit(s);
-    return failure(errc::degraded, "slot " + std::to_string(s.number) + how);
-  }
-  return {};
-}
-
-asio::awaitable<outcome> answer(outcome o) { co_return o; }
-
-}  // namespace
 
 pool_keeper::settlement pool_keeper::refused(errc why, std::string reason) {
   return answer(failure(why, std::move(reason)));
@@ -48,21 +20,7 @@ pool_keeper::settlement pool_keeper::resize(unsigned count) {
   auto e = about_pool(event_kind::pool_resized);
   e.count = count;
   transition(std::move(e));
-  return when_settled(shared_from_this());
-}
-
-pool_keeper::settlement pool_keeper::roll(std::optional<spec> next) {
-  if (state_.stopping) return answer(closed());
-  auto what = programs_.at(state_.generation).what;
-  if (next) {
-    if (auto fault = find_fault(*next, host_)) return refused(errc::invalid_argument, *fault);
-    what = std::make_shared<const spec>(std::move(*next));
-  }
-  auto e = about_pool(event_kind::rollout_started);
-  auto generation = e.generation = state_.last_generation + 1;
-  programs_.emplace(generation, std::move(what));
-  transition(std::move(e));
-  return when_rolled(shared_from_this(), generation);
+  return when(shared_from_this(), settled_beside_rollout);
 }
 
 pool_keeper::settlement pool_keeper::restart(unsigned number) {
@@ -90,7 +48,7 @@ pool_keeper::settlement pool_keeper::resume() {
   if (state_.stopping) return answer(closed());
   if (state_.drained || std::ranges::any_of(state_.slots, &slot_state::rests))
     transition(about_pool(event_kind::pool_resumed));
-  return when_settled(shared_from_this());
+  return when(shared_from_this(), settled_beside_rollout);
 }
 
 pool_keeper::settlement pool_keeper::stop(bool quick) {
@@ -131,29 +89,16 @@ boost::system::error_code pool_keeper::send(const slot_state& s, int signal) {
 // The waiting. Each looks at the state after every change, and needs to have seen none of them.
 
 pool_keeper::settlement pool_keeper::when_settled(self_ptr self, bool until_stopped) {
+  return when(std::move(self), ::supervisor::settled, until_stopped);
+}
+
+pool_keeper::settlement pool_keeper::when(self_ptr self, test holds, bool until_stopped) {
   auto& p = self->state_;
-  while (!::supervisor::settled(p)) {
+  while (!holds(p)) {
     if (self->dismissed_ || (p.stopping && !until_stopped)) co_return closed();
     co_await self->changed_->wait();
   }
   co_return standing(p);
-}
-
-pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t generation) {
-  auto& p = self->state_;
-  for (;;) {
-    bool failed = p.failed_generation == generation;
-    if (self->dismissed_ || p.stopping) co_return closed();
-    if (!failed && p.last_generation > generation && p.committed < generation)
-      co_return failure(errc::superseded, "a later rollout took its place");
-    if (!failed && p.drained)
-      co_return failure(errc::superseded, "the pool was drained; resumed, it rolls on");
-    if (::supervisor::settled(p)) {
-      if (failed) co_return failure(errc::rolled_back, p.failure);
-      co_return standing(p);
-    }
-    co_await self->changed_->wait();
-  }
 }
 
 pool_keeper::settlement pool_keeper::when_restarted(self_ptr self, std::uint64_t fresh) {
@@ -166,9 +111,8 @@ pool_keeper::settlement pool_keeper::when_restarted(self_ptr self, std::uint64_t
     auto* s = p.find(fresh);
     if (!s || s->retiring != exit_cause::none)
       co_return failure(errc::superseded, "the pool was changed meanwhile");
-    bool arrived = s->now == phase::ready || s->now == phase::finished;
-    bool took_over = !s->replaces && arrived;
-    if (took_over && ::supervisor::settled(p)) co_return standing(p);
+    bool took_over = !s->replaces && s->arrived();
+    if (took_over && settled_beside_rollout(p)) co_return standing(p);
     co_await self->changed_->wait();
   }
 }

@@ -68,16 +68,18 @@ asio::awaitable<void> pool_keeper::run() {
   while (!state_.stopped && !dismissed_) {
     tend_programs();
     start_slots();
+    tend_bake();
     if (poke_owed_) poke_owed_ = !poke_one();
-    auto next = next_event(state_);
+    auto next = next_event(state_, host_.now());
     bool wait = !next;
     // The last output of the last worker is still to come: a stopped pool has told everything.
     if (next && next->kind == event_kind::pool_stopped && !departures_.empty()) wait = true;
     if (wait)
-      co_await changed_->wait();
+      co_await changed_->wait(next_look(state_));
     else
       transition(std::move(*next));
   }
+  tend_bake();
   if (dismissed_) co_return;
   tend_programs();
   subscription_.reset();  // another pool may have the name from now on
@@ -103,9 +105,9 @@ void pool_keeper::start_slots() {
     group_.spawn(if_alive(std::weak_ptr(s), [this](slot& started) { return keep(started); }));
 }
 
-void pool_keeper::transition(event e) {
+std::uint64_t pool_keeper::transition(event e) {
   e.pool = state_.name;
-  journal_.record(std::move(e));  // comes back to take_in()
+  return journal_.record(std::move(e));  // comes back to take_in()
 }
 
 void pool_keeper::take_in(const event& e) {

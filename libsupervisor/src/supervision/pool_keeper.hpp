@@ -8,6 +8,7 @@
 #include <string>
 
 #include "host/host.hpp"
+#include "host/interruptible.hpp"
 #include "supervision/request.hpp"
 #include "supervision/slot.hpp"
 #include "supervision/state.hpp"
@@ -42,7 +43,11 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   // Commands: each is recorded at its call. Their coroutines keep the pool alive.
   using settlement = boost::asio::awaitable<outcome>;
   settlement resize(unsigned count);
-  settlement roll(std::optional<spec> next);
+  settlement roll(std::optional<spec> next, rollout_options);
+  settlement undo(std::optional<std::uint64_t> generation, rollout_options);
+  settlement pause_rollout();
+  settlement resume_rollout();
+  settlement abort_rollout(std::string why);
   settlement restart(unsigned number);
   settlement drain();
   settlement resume();
@@ -50,6 +55,8 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   settlement settled();
   boost::system::error_code signal(unsigned number, int signal);
   void signal_all(int signal);
+  void set_rollouts(rollout_options);
+  const rollout_options& rollouts() const noexcept { return rollouts_; }
   /// Answers for a command that was asked for from outside; a member of the pool's group.
   void carry_out(std::shared_ptr<request<outcome>>, settlement);
   bool dismissed() const noexcept { return dismissed_; }
@@ -59,8 +66,9 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
 
   // For its slots.
   host& outside() noexcept { return host_; }
-  /// The only way to change the state: the event is recorded, and as recorded applied.
-  void transition(event);
+  /// The only way to change the state: the event is recorded, and as recorded applied. Returns its
+  /// id.
+  std::uint64_t transition(event);
   const spec& what(std::uint64_t generation) const { return *programs_.at(generation).what; }
   program_view program(std::uint64_t generation) const;
   /// Once more, after it could not be opened.
@@ -82,6 +90,13 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
     std::uint64_t generation = 0;
   };
 
+  /// One bake's health check, asked until it says no, or yes at the end.
+  struct bake_watch {
+    explicit bake_watch(std::uint64_t b) : bake(b) {}
+    const std::uint64_t bake;
+    interruptible asking;
+  };
+
   boost::asio::awaitable<void> run();
   boost::asio::awaitable<void> keep(slot&);
   void take_in(const event&);
@@ -90,13 +105,18 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   void wake_slots();
   void tend_programs();
   void open_program(std::uint64_t generation);
+  void tend_bake();
   bool poke_one();
   void record_report(std::uint64_t slot_id, const departure&, std::shared_ptr<const exit_report>);
 
   settlement refused(errc why, std::string reason);
   using self_ptr = std::shared_ptr<pool_keeper>;
+  using test = bool (*)(const pool_state&);
   static settlement when_settled(self_ptr, bool until_stopped = false);
-  static settlement when_rolled(self_ptr, std::uint64_t generation);
+  static settlement when(self_ptr, test, bool until_stopped = false);
+  settlement begin_rollout(std::uint64_t generation, bool kept, rollout_options);
+  static settlement when_rolled(self_ptr, std::uint64_t rollout);
+  static boost::asio::awaitable<void> watch(self_ptr, std::shared_ptr<bake_watch>, health_check);
   static settlement when_restarted(self_ptr, std::uint64_t fresh);
   event about_pool(event_kind) const;
   boost::system::error_code send(const slot_state&, int signal);
@@ -110,6 +130,10 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   std::map<std::uint64_t, std::shared_ptr<slot>> slots_;
   std::map<child_launch, departure> departures_;  ///< not yet reported
   std::map<child_launch, std::shared_ptr<const exit_report>> early_reports_;
+  rollout_options rollouts_;   ///< unless a command says otherwise
+  health_check check_;         ///< of the rollout under way, where a command of ours began it
+  std::uint64_t checked_ = 0;  ///< that rollout
+  std::shared_ptr<bake_watch> watch_;
   bool poke_owed_ = false;
   bool dismissed_ = false;
   std::optional<condition> changed_;

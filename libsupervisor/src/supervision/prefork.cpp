@@ -120,6 +120,7 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
   for (auto& listener : options.listeners) listener = self.listen(listener);
   auto first = std::max(options.workers, options.scale ? 0u : 1u);
   auto web = self.pool(std::move(name), std::move(what), first);
+  web.rollouts(std::move(options.rollouts));
   if (options.scale) self.spawn(options.scale(self, web));
   if (options.started) options.started(self, options.listeners);
   signal_options signals;

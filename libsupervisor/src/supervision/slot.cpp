@@ -229,7 +229,7 @@ void slot::record_exit(const child_view* view) {
   e.exit = facts.how;
   if (view) e.launch = view->failed;
   e.text = last_words(facts.cause);
-  if (stays_after(pool_.state(), me_, decision.failures)) {
+  if (stays_after(pool_.state(), me_, facts.cause, decision.failures)) {
     e.next = decision.next;
     // One on trial has a place to fill, and nobody else to fill it.
     bool over = e.next == verdict::given_up || e.next == verdict::escalated;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/span.hpp"
+#include "supervision/rollout.hpp"
 
 namespace supervisor {
 
@@ -90,9 +91,7 @@ void exited(pool_state& p, slot_state& s, const event& e) {
   s.last_exit = e.exit;
   s.last_failure = e.launch ? e.launch->str() : "";
   s.last_exit_at = e.wall;
-  if (s.failures && (s.replaces || (p.rolling && s.generation == p.generation)))
-    p.last_trouble = {s.id, s.generation, e.id,
-                      "slot " + std::to_string(s.number) + ": " + describe_exit(s)};
+  if (speaks_against(e.why, s.failures)) take_trouble(p, s, e.id);
 
   s.child = 0;
   s.pid = 0;
@@ -213,25 +212,6 @@ bool apply_to_pool(pool_state& p, const event& e) {
     case event_kind::pool_stopped:
       p.stopped = true;
       return true;
-    case event_kind::rollout_started:
-      p.generation = p.last_generation = e.generation;
-      p.rolling = true;
-      p.opened = p.drained = p.escalated = false;
-      p.last_trouble = {};
-      return true;
-    case event_kind::program_opened:
-      if (p.rolling && e.generation == p.generation) p.opened = true;
-      return true;
-    case event_kind::rollout_committed:
-      p.committed = e.generation;
-      p.rolling = false;
-      return true;
-    case event_kind::rollout_failed:
-      p.generation = p.committed;
-      p.rolling = false;
-      p.failed_generation = e.generation;
-      p.failure = e.text;
-      return true;
     default:
       return false;
   }
@@ -255,9 +235,10 @@ void apply(pool_state& p, const event& e) {
     p.slots.remove_if([&](auto& s) { return s.id == e.slot_id; });
   } else if (is_of_a_slot(e.kind)) {
     if (auto* s = p.find(e.slot_id)) apply_to_slot(p, *s, e);
-  } else if (apply_to_pool(p, e)) {
+  } else if (apply_to_pool(p, e) || is_of_a_rollout(e.kind)) {
     p.last_command = e.id;
   }
+  apply_to_rollout(p, e);
 }
 
 std::string describe_surrender(const slot_state& s) {

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "supervisor/exit_report.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/restart.hpp"
+#include "supervisor/rollout.hpp"
 #include "supervisor/time.hpp"
 
 namespace supervisor {
@@ -70,16 +72,34 @@ struct slot_state {
   bool was_ready() const noexcept { return ready_at != time_point{}; }
   /// It keeps its place, and is started again when somebody asks.
   bool rests() const noexcept { return now == phase::finished || now == phase::given_up; }
+  /// It serves, or has done what it was for.
+  bool arrived() const noexcept { return now == phase::ready || now == phase::finished; }
+  /// It keeps its place, and is not to leave.
+  bool stays() const noexcept { return retiring == exit_cause::none && !replaces; }
+  bool on_trial() const noexcept { return retiring == exit_cause::none && replaces; }
   friend bool operator==(const slot_state&, const slot_state&) = default;
 };
 
-/// The last exit of a worker that a rollout or a restart depended on.
+/// The last exit that speaks against a worker on trial.
 struct trouble {
   std::uint64_t slot_id = 0;  ///< 0: none
-  std::uint64_t generation = 0;
-  std::uint64_t event = 0;
   std::string text;
   friend bool operator==(const trouble&, const trouble&) = default;
+};
+
+/// Of the rollout under way; of the last one, its plan: the way back goes at the same pace.
+struct rollout_state {
+  rollout_plan plan;
+  bool opened = false;             ///< its program is there
+  std::uint64_t bake = 0;          ///< the event that began the bake; 0: the canary is not ready
+  time_point bake_until = never;   ///< of that bake
+  bool judged = false;             ///< at the end of that bake the health check has said yes
+  bool baked = false;              ///< the canary has passed
+  bool paused = false;             ///< nothing but a failure moves it
+  time_point progress_by = never;  ///< given up unless something moves before
+  std::string trouble;             ///< what speaks against it, slot by slot
+  std::uint64_t trouble_event = 0;
+  friend bool operator==(const rollout_state&, const rollout_state&) = default;
 };
 
 struct pool_state {
@@ -95,10 +115,10 @@ struct pool_state {
   std::uint64_t generation = 0;  ///< the one wanted
   std::uint64_t committed = 0;   ///< the last one that the whole pool ran
   bool rolling = false;          ///< `generation` is on trial
-  bool opened = false;           ///< while rolling: its program is there
+  rollout_state roll;
   std::uint64_t last_generation = 0;
-  std::uint64_t failed_generation = 0;  ///< the last one given up, and why
-  std::string failure;
+  std::deque<std::uint64_t> kept;      ///< committed once, latest first; what undo can go back to
+  std::deque<rollout_record> history;  ///< the latest at the end
   trouble last_trouble;
 
   std::uint64_t last_slot_id = 0;

@@ -26,13 +26,6 @@ std::string what_of(const std::exception_ptr& error) {
   }
 }
 
-std::string describe_program(const spec& what) {
-  if (what.is_function()) return "function " + what.function;
-  auto text = "command " + what.program;
-  for (auto& argument : what.arguments) text += " " + argument;
-  return text;
-}
-
 event about_listener(event_kind kind, const listener_spec& listener) {
   event e{kind};
   e.text = listener.name + "=" + listener.address();

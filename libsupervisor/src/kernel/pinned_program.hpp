@@ -1,0 +1,31 @@
+// The file that a command is started from, as it was when its generation began.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "kernel/unique_fd.hpp"
+
+namespace supervisor::kernel {
+
+/// Holds an executable by its inode, so that what replaces it on the disk is for later generations.
+/// Not a script: its interpreter opens it by its path. What cannot be opened is not held either;
+/// executing it will say why.
+class pinned_program {
+ public:
+  /// A path that is not absolute begins at `directory`, as it does for the child.
+  pinned_program(std::string path, const std::string& directory);
+
+  const std::string& path() const noexcept { return path_; }
+  /// What to execute instead of the path, where another file has that by now; else -1.
+  int instead() const noexcept;
+
+ private:
+  std::string path_, from_here_;
+  unique_fd file_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
+}  // namespace supervisor::kernel

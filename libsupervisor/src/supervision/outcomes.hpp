@@ -1,0 +1,38 @@
+// What commands are answered.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <string>
+
+#include "supervision/state.hpp"
+#include "supervisor/errc.hpp"
+#include "supervisor/supervisor.hpp"
+
+namespace supervisor {
+
+inline outcome failure(errc why, std::string reason) {
+  outcome o;
+  o.ok = false;
+  o.error = why;
+  o.reason = std::move(reason);
+  return o;
+}
+
+inline outcome closed() { return failure(errc::pool_closed, "the pool is stopping"); }
+
+/// How a settled pool stands.
+inline outcome standing(const pool_state& p) {
+  if (p.stopped || p.drained) return {};
+  for (auto& s : p.slots) {
+    bool rolled_out = p.rolling && !s.stays();
+    if (s.arrived() || rolled_out) continue;
+    auto how = s.now == phase::given_up ? " has given up: " + describe_surrender(s)
+                                        : " is backing off: " + describe_exit(s);
+    return failure(errc::degraded, "slot " + std::to_string(s.number) + how);
+  }
+  return {};
+}
+
+inline boost::asio::awaitable<outcome> answer(outcome o) { co_return o; }
+
+}  // namespace supervisor
