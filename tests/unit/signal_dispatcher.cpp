@@ -426,6 +426,19 @@ BOOST_AUTO_TEST_CASE(its_end_unwatches_everything) {
   BOOST_TEST(!other.ready);
 }
 
+BOOST_AUTO_TEST_CASE(a_handler_that_fails_after_the_end_is_told_to_nobody) {
+  std::optional<dispatcher> ending(std::in_place, context.get_executor(), feed, watcher());
+  auto fails = [this](signal_event) -> awaitable<void> {
+    while (!open) co_await gate.wait();
+    throw std::runtime_error("late");
+  };
+  auto r = ending->on(SIGHUP, fails);
+  send({of(SIGHUP)});
+  ending.reset();
+  let_go();
+  BOOST_TEST(told.empty());
+}
+
 BOOST_AUTO_TEST_CASE(a_registration_may_outlive_the_dispatcher) {
   test::fake_feed other;
   dispatcher::registration r;

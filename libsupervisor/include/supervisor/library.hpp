@@ -25,7 +25,7 @@ struct library_options {
   std::function<void(std::string_view pool, unsigned slot, bool is_stderr, std::string_view line)>
       on_line;
   /// The soft limit of descriptors of the whole program goes up to the hard one. Each worker costs
-  /// up to five.
+  /// six, or four where the limit is near.
   bool raise_descriptor_limit = false;
   /// The kernel kills a worker when the *thread* that started it ends (PR_SET_PDEATHSIG, prctl(2)).
   /// Right only where each thread that runs the io_context lives as long as the program.

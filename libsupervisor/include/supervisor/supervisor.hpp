@@ -315,7 +315,7 @@ class supervisor {
   template <boost::asio::completion_token_for<void(boost::system::error_code)> Token>
   auto async_stop(bool quick, Token&& token);
   /// pool() from any thread: completes when the pool is there, not when it is settled. The
-  /// exception is pool()'s.
+  /// exception is pool()'s; the handle is then to no pool, and may only be assigned to or dropped.
   template <boost::asio::completion_token_for<void(std::exception_ptr, ::supervisor::pool)> Token>
   auto async_pool(std::string name, spec what, unsigned size, Token&& token);
   /// listen() from any thread; the exception is its own.

@@ -221,7 +221,8 @@ struct signal_dispatcher::impl : std::enable_shared_from_this<signal_dispatcher:
         error = std::current_exception();
       }
       co_await asio::this_coro::throw_if_cancelled(false);
-      if (error && self->watcher.failed) self->watcher.failed(l.reason.number, error);
+      // The watcher goes with the dispatcher, which a handler may outlive.
+      if (error && self->feed && self->watcher.failed) self->watcher.failed(l.reason.number, error);
       l.calling = nullptr;
       l.ended.notify();
     }

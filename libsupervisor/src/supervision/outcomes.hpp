@@ -10,7 +10,8 @@
 
 namespace supervisor {
 
-inline outcome failure(errc why, std::string reason) {
+/// Of a command that was not done.
+inline outcome failure(boost::system::error_code why, std::string reason) {
   outcome o;
   o.ok = false;
   o.error = why;

@@ -2,6 +2,7 @@
 #include <boost/asio/error.hpp>
 
 #include "supervision/decide.hpp"
+#include "supervision/outcomes.hpp"
 #include "supervision/pool_keeper.hpp"
 #include "supervisor/supervisor.hpp"
 
@@ -63,12 +64,12 @@ void pool::ask(command what, handler<outcome> h) const {
   using asked = request<outcome>;
   auto work = [self = *this, what = std::move(what)](asked::pointer r) mutable {
     auto& keeper = *self.keeper_;
-    if (!keeper.dismissed()) keeper.carry_out(std::move(r), what(self));
+    if (keeper.dismissed())
+      r->answer(failure(errc::pool_closed, "the pool is closed"));
+    else
+      keeper.carry_out(std::move(r), what(self));
   };
-  outcome given_up;
-  given_up.ok = false;
-  given_up.error = asio::error::operation_aborted;
-  given_up.reason = "nobody waits for it any more";
+  auto given_up = failure(asio::error::operation_aborted, "it is waited for no more");
   asked::start(keeper_->executor(), std::move(h), {std::move(given_up)}, std::move(work));
 }
 

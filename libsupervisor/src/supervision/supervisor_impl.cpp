@@ -147,7 +147,11 @@ std::shared_ptr<pool_keeper> supervisor::impl::find(std::string_view wanted) con
 }
 
 std::shared_ptr<pool_keeper> supervisor::impl::add(pool_state state, program_specs specs) {
-  std::erase_if(pools, [&](auto& p) { return p->name() == state.name && p->state().stopped; });
+  std::erase_if(pools, [&](auto& p) {
+    bool over = p->name() == state.name && p->state().stopped;
+    if (over) p->dismiss();  // a handle to it may outlive us, as one to any pool
+    return over;
+  });
   if (find(state.name))
     throw std::invalid_argument("there is a pool named " + state.name + " already");
   return pools.emplace_back(
