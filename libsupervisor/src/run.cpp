@@ -17,6 +17,7 @@
 #include <stdexcept>
 
 #include "control/server.hpp"
+#include "kernel/child_statuses.hpp"
 #include "kernel/control_socket.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/find_program.hpp"
@@ -260,6 +261,7 @@ int run(int argc, char** argv, const policy& decide, std::vector<worker_function
   auto name = options.name;
   kernel::fill_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);  // a reader that left is an error code, not the end of us
+  if (kernel::child_statuses_are_lost()) std::signal(SIGCHLD, SIG_DFL);  // ignored by inheritance
   try {
     master self(argc, argv, std::move(options), !functions.empty());
     return self.run(decide);

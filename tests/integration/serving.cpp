@@ -47,6 +47,17 @@ BOOST_AUTO_TEST_CASE(a_killed_worker_is_replaced) {
   BOOST_TEST(app.finish().code == 0);
 }
 
+BOOST_AUTO_TEST_CASE(an_ignored_sigchld_that_was_inherited_costs_no_status) {
+  auto before = std::signal(SIGCHLD, SIG_IGN);
+  master app({"-w", "1", "-b", "127.0.0.1:0"});
+  std::signal(SIGCHLD, before);
+  app.wait_ready(1);
+  test::get(app.port(), "/exit?code=70");
+  BOOST_TEST(app.wait_for("worker.exited").at("status").as_string() == "exit 70");
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_crash_has_its_cause_and_an_exit_its_code) {
   master app({"-w", "1", "-b", "127.0.0.1:0"});
   app.wait_ready(1);
