@@ -28,6 +28,7 @@ if(Python3_FOUND)
   man(dev overview libsupervisor 7 "turn a program into a supervisor")
   man(dev signals libsupervisor-signals 7 "signals as coroutine handlers")
   man(dev workers libsupervisor-workers 7 "what a worker is, and the mold")
+  man(dev library libsupervisor-library 7 "a supervisor inside a program with a life of its own")
   man(dev fork_safety libsupervisor-fork-safety 7 "what survives a fork, and what does not")
 else()
   message(STATUS "No Python 3: no man pages")
@@ -38,8 +39,14 @@ function(packed file output)
   add_custom_command(OUTPUT ${output} COMMAND gzip -9nc ${file} > ${output} DEPENDS ${file} VERBATIM)
   set(documents ${documents} ${output} PARENT_SCOPE)
 endfunction()
-set(SUPERVISOR_MAINTAINER "The maintainers of libsupervisor <root@localhost>" CACHE STRING
-    "Of the packages: name and address")
+if(NOT DEFINED ENV{DEBEMAIL})  # as Debian's own tools ask for it
+  set(packager "The maintainers of libsupervisor <libsupervisor@example.org>")
+elseif(DEFINED ENV{DEBFULLNAME})
+  set(packager "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+else()
+  set(packager "libsupervisor <$ENV{DEBEMAIL}>")
+endif()
+set(SUPERVISOR_MAINTAINER ${packager} CACHE STRING "Of the packages: name and address")
 file(TIMESTAMP CHANGELOG.md now "%a, %d %b %Y %H:%M:%S +0000" UTC)
 file(READ LICENSE license)
 string(REGEX REPLACE "\n+$" "" license "${license}")
@@ -50,7 +57,7 @@ file(CONFIGURE OUTPUT ${made}/copyright @ONLY CONTENT
 Upstream-Name: libsupervisor
 
 Files: *
-Copyright: the authors of libsupervisor
+Copyright: 2026 the authors of libsupervisor
 License: BSL-1.0
  @license@
 ")
