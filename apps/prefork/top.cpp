@@ -57,6 +57,7 @@ class viewer {
   void wait_for_turn();
   void wait_for_key();
   void wait_for_signal();
+  void lose_terminal();
   void act(top_key);
   void order(const char* target, json::object body, std::string words);
   void draw() {
@@ -133,13 +134,21 @@ void viewer::wait_for_key() {
       asio::posix::stream_descriptor::wait_read, [this](error_code error) {
         if (error == asio::error::operation_aborted) return wait_for_key();  // back from a ^Z
         auto keys = screen_on_.typed();
-        // The terminal is gone.
-        if (error || keys.empty()) return quit(128 + SIGHUP);
+        if (error || keys.empty()) return lose_terminal();
         typed_ += keys;
         for (auto key = next_key(typed_); key != top_key::none; key = next_key(typed_)) act(key);
         draw();
         wait_for_key();
       });
+}
+
+/// Its HUP may come when our handlers are gone, and is not to end us then: the exit code is ours.
+void viewer::lose_terminal() {
+  sigset_t late;
+  ::sigemptyset(&late);
+  ::sigaddset(&late, SIGHUP);
+  ::pthread_sigmask(SIG_BLOCK, &late, nullptr);
+  quit(128 + SIGHUP);
 }
 
 void viewer::wait_for_signal() {
