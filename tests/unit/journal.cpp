@@ -279,6 +279,8 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("http stopping quickly", of_pool(event_kind::pool_stopping)).count = 1;
   add("http stopping", of_pool(event_kind::pool_stopping));
   add("http stopped, no worker is left", of_pool(event_kind::pool_stopped));
+  add("http waits for db: ready", of_pool(event_kind::pool_held)).text = "db: ready";
+  add("http waits no longer", of_pool(event_kind::pool_released));
   add("http has given up: slot 0: exit 1", of_pool(event_kind::pool_escalated)).text =
       "slot 0: exit 1";
   rollout_options how;
@@ -349,6 +351,34 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("has not left: sent SIGKILL", of_worker(event_kind::worker_escalated)).number = SIGKILL;
   add("sent SIGUSR1", of_worker(event_kind::worker_signalled)).number = SIGUSR1;
   add("hello", event(event_kind::note)).text = "hello";
+  auto of_group = [](event_kind kind, const char* member = "") {
+    event e(kind);
+    e.group = "app";
+    e.member = member;
+    return e;
+  };
+  auto& tree = add("group app opened: one_for_all, 2 children", of_group(event_kind::group_opened));
+  tree.count = 2;
+  tree.text = "one_for_all";
+  add("group app started", of_group(event_kind::group_started));
+  auto& again = add("group app restarting because of db: exit 70 (crash); 1 restart in the period",
+                    of_group(event_kind::group_restarting, "db"));
+  again.count = 1;
+  again.text = "exit 70 (crash)";
+  add("group app stopping", of_group(event_kind::group_stopping));
+  add("group app stopping: enough", of_group(event_kind::group_stopping)).text = "enough";
+  add("group app stopped, nothing of it runs", of_group(event_kind::group_stopped));
+  add("group app child db: added, a process", of_group(event_kind::member_added, "db")).text =
+      "process";
+  add("group app child db: starting", of_group(event_kind::member_starting, "db"));
+  add("group app child db: started", of_group(event_kind::member_started, "db"));
+  add("group app child db: told to leave", of_group(event_kind::member_stopping, "db"));
+  add("group app child db: ended, returned", of_group(event_kind::member_ended, "db")).text =
+      "returned";
+  add("group app child db: not started again", of_group(event_kind::member_rests, "db"));
+  add("group app child db: to be stopped", of_group(event_kind::member_stop_asked, "db"));
+  add("group app child db: to be started", of_group(event_kind::member_start_asked, "db"));
+  add("group app child db: removed", of_group(event_kind::member_removed, "db"));
 
   std::set<event_kind> told{event_kind::worker_exited, event_kind::worker_reported};
   for (auto& [words, what] : table) {

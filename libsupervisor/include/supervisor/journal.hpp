@@ -45,6 +45,8 @@ enum class event_kind : std::uint8_t {
   pool_resumed,          ///< the end of that; slots at rest start again
   pool_stopping,         ///< [count: 1 = quick]
   pool_stopped,          ///< nothing of it is left
+  pool_held,             ///< no worker is started for now [text: what is not there: "db: ready"]
+  pool_released,         ///< the end of that
   pool_escalated,        ///< one of its slots has given up, for all [text: which, and why]
   rollout_started,       ///< [generation: the new one, count: 1 = one that was kept, plan; text:
                          ///< what its workers are]
@@ -80,7 +82,22 @@ enum class event_kind : std::uint8_t {
   worker_reported,   ///< it is reaped [report]
   mold_started,      ///< [pid, generation]
   mold_exited,       ///< [exit, exit_cause: stopped = by us, hang; generation, text]
-  note,              ///< a policy's own words [text]
+  group_opened,      ///< [count: children, text: strategy]
+  group_started,     ///< all its children have
+  group_restarting,  ///< because of this child [member, count: restarts in the period, text: its
+                     ///< end]
+  group_stopping,    ///< [count: ending, number: by failure, a command, significant children; text]
+  group_stopped,     ///< nothing of it runs
+  member_added,      ///< [member, count: restart type, number: 1 = significant, text: its kind]
+  member_starting,   ///< told to start [member]
+  member_started,    ///< [member]
+  member_stopping,   ///< told to leave [member]
+  member_ended,      ///< [member, count: ending, text: how]
+  member_rests,      ///< not started again [member]
+  member_stop_asked,   ///< by a command [member]
+  member_start_asked,  ///< by a command [member]
+  member_removed,      ///< [member]
+  note,                ///< a policy's own words [text]
 };
 /// Who sent a signal, where that is no process, or not one.
 inline constexpr pid_t the_kernel = -1, several_senders = -2;
@@ -103,6 +120,8 @@ struct event {
 
   // The subject: whom it happened to.
   std::string pool;              ///< empty: no pool's
+  std::string group;             ///< empty: no group's
+  std::string member;            ///< of the group; empty: the event is the group's own
   std::uint64_t slot_id = 0;     ///< never reused within a pool; 0: the event is not a slot's
   unsigned slot = 0;             ///< the slot's number
   std::uint64_t generation = 0;  ///< 0: of none

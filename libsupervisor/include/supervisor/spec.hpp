@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -53,6 +54,27 @@ struct stop_step {
   friend bool operator==(const stop_step&, const stop_step&) = default;
 };
 
+/// What has to be so of another pool before a worker is started.
+enum class need : std::uint8_t {
+  started,    ///< one of its workers lives
+  ready,      ///< one of its workers is ready
+  healthy,    ///< every wanted worker of it is ready
+  completed,  ///< its workers have finished, each with exit 0
+};
+/// "ready"; parse_need() is the way back.
+std::string_view to_string(need) noexcept;
+/// The need of that name; empty where there is none.
+std::optional<need> parse_need(std::string_view) noexcept;
+
+/// One need of a pool.
+struct requirement {
+  /// `p` has to be `w`.
+  requirement(std::string p, need w) : pool(std::move(p)), what(w) {}
+  std::string pool;  ///< by name; one that is not there is not what is needed
+  need what;         ///< of it
+  friend bool operator==(const requirement&, const requirement&) = default;
+};
+
 /// How to make a worker, and how to treat it. A class with builders, not an aggregate, so that a
 /// temporary is safe in a co_await expression under g++ 12.
 struct spec {
@@ -73,6 +95,16 @@ struct spec {
   /// One variable more.
   spec&& env(std::string name, std::string value) && {
     return std::move(env(std::move(name), std::move(value)));
+  }
+
+  /// No worker is started while `pool` is not `what`; once it is, they start by themselves.
+  spec& after(std::string pool, need what = need::ready) & {
+    needs.emplace_back(std::move(pool), what);
+    return *this;
+  }
+  /// The same, of a temporary.
+  spec&& after(std::string pool, need what = need::ready) && {
+    return std::move(after(std::move(pool), what));
   }
 
   std::string function;                ///< set: a function worker
@@ -100,6 +132,7 @@ struct spec {
   duration hang_timeout{};           ///< zero: never asked; else see doc/workers.md
   duration request_timeout{};        ///< a worker::request may last so long; zero: for ever
   restart_policy restart;            ///< when the next one is started
+  std::vector<requirement> needs;    ///< see after()
   start_rate starts;                 ///< how many starts the pool makes, whatever the reasons
   recycle_policy recycle;            ///< how long one lives at most
   std::optional<probe> ready_probe;  ///< with readiness::probe

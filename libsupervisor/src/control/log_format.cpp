@@ -81,6 +81,8 @@ std::string_view count_name(event_kind kind) {
     case event_kind::worker_exited:
     case event_kind::worker_ailing:
       return "failures";
+    case event_kind::group_restarting:
+      return "restarts";
     default:
       return {};
   }
@@ -93,6 +95,8 @@ std::string_view deadline_name(event_kind kind) {
 
 void add_subject(object& o, const event& e) {
   o.text("pool", e.pool);
+  o.text("group", e.group);
+  o.text("child", e.member);
   if (e.slot_id) o.number("slot", e.slot);
   if (e.generation) o.number("generation", e.generation);
   bool sent = e.kind == event_kind::signal_received || e.kind == event_kind::signal_unhandled;
@@ -122,7 +126,7 @@ void add_report(object& o, std::string& out, const exit_report& report) {
 
 void add_details(object& o, std::string& out, const event& e) {
   if (auto name = count_name(e.kind); !name.empty()) o.number(name, e.count);
-  if (e.number > 0) {
+  if (e.number > 0 && e.group.empty()) {
     if (e.kind == event_kind::slot_added)
       o.number("replaces_id", e.number);
     else if (e.kind == event_kind::worker_exited)

@@ -5,6 +5,7 @@
 #include <tuple>
 
 #include "host/span.hpp"
+#include "supervisor/group.hpp"
 #include "supervisor/journal.hpp"
 #include "supervisor/rollout.hpp"
 #include "supervisor/signals.hpp"
@@ -32,8 +33,9 @@ std::string words(exit_cause why) {
   return text;
 }
 
-std::string count_of(std::int64_t n, std::string_view what) {
-  return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
+std::string count_of(std::int64_t n, std::string_view one, std::string_view more = "") {
+  if (n == 1) return fmt::format("1 {}", one);
+  return more.empty() ? fmt::format("{} {}s", n, one) : fmt::format("{} {}", n, more);
 }
 
 /// "http.0 gen 1 pid 4711 ", "http gen 2 ".
@@ -142,6 +144,10 @@ std::string of_pool(const event& e, time_point now) {
       return e.count ? "stopping quickly" : "stopping";
     case event_kind::pool_stopped:
       return "stopped, no worker is left";
+    case event_kind::pool_held:
+      return "waits for " + e.text;
+    case event_kind::pool_released:
+      return "waits no longer";
     case event_kind::pool_escalated:
       return "has given up: " + e.text;
     case event_kind::rollout_started:
@@ -172,6 +178,42 @@ std::string of_pool(const event& e, time_point now) {
       return fmt::format("mold exited: {}{}{}", e.exit.str(),
                          e.why == exit_cause::hang ? ", it did not answer" : "",
                          e.text.empty() ? "" : "; " + e.text);
+    default:
+      return e.text;
+  }
+}
+
+std::string of_group(const event& e) {
+  switch (e.kind) {
+    case event_kind::group_opened:
+      return fmt::format("opened: {}, {}", e.text, count_of(e.count, "child", "children"));
+    case event_kind::group_started:
+      return "started";
+    case event_kind::group_restarting:
+      return fmt::format("restarting because of {}: {}; {} in the period", e.member, e.text,
+                         count_of(e.count, "restart"));
+    case event_kind::group_stopping:
+      return e.text.empty() ? "stopping" : "stopping: " + e.text;
+    case event_kind::group_stopped:
+      return "stopped, nothing of it runs";
+    case event_kind::member_added:
+      return fmt::format("child {}: added, a {}", e.member, e.text);
+    case event_kind::member_starting:
+      return fmt::format("child {}: starting", e.member);
+    case event_kind::member_started:
+      return fmt::format("child {}: started", e.member);
+    case event_kind::member_stopping:
+      return fmt::format("child {}: told to leave", e.member);
+    case event_kind::member_ended:
+      return fmt::format("child {}: ended, {}", e.member, e.text);
+    case event_kind::member_rests:
+      return fmt::format("child {}: not started again", e.member);
+    case event_kind::member_stop_asked:
+      return fmt::format("child {}: to be stopped", e.member);
+    case event_kind::member_start_asked:
+      return fmt::format("child {}: to be started", e.member);
+    case event_kind::member_removed:
+      return fmt::format("child {}: removed", e.member);
     default:
       return e.text;
   }
@@ -220,6 +262,7 @@ std::string of_worker(const event& e, time_point now) {
 
 std::string describe(const event& e, time_point now) {
   if (e.kind <= event_kind::command_received || e.kind == event_kind::note) return of_supervisor(e);
+  if (!e.group.empty()) return "group " + e.group + ' ' + of_group(e);
   bool pools = e.kind <= event_kind::rollout_failed || e.kind == event_kind::mold_started ||
                e.kind == event_kind::mold_exited;
   return subject(e) + (pools ? of_pool(e, now) : of_worker(e, now));

@@ -77,6 +77,10 @@ std::string_view to_string(event_kind kind) noexcept {
       return "pool.stopping";
     case event_kind::pool_stopped:
       return "pool.stopped";
+    case event_kind::pool_held:
+      return "pool.held";
+    case event_kind::pool_released:
+      return "pool.released";
     case event_kind::pool_escalated:
       return "pool.escalated";
     case event_kind::rollout_started:
@@ -131,6 +135,34 @@ std::string_view to_string(event_kind kind) noexcept {
       return "mold.started";
     case event_kind::mold_exited:
       return "mold.exited";
+    case event_kind::group_opened:
+      return "group.opened";
+    case event_kind::group_started:
+      return "group.started";
+    case event_kind::group_restarting:
+      return "group.restarting";
+    case event_kind::group_stopping:
+      return "group.stopping";
+    case event_kind::group_stopped:
+      return "group.stopped";
+    case event_kind::member_added:
+      return "member.added";
+    case event_kind::member_starting:
+      return "member.starting";
+    case event_kind::member_started:
+      return "member.started";
+    case event_kind::member_stopping:
+      return "member.stopping";
+    case event_kind::member_ended:
+      return "member.ended";
+    case event_kind::member_rests:
+      return "member.rests";
+    case event_kind::member_stop_asked:
+      return "member.stop_asked";
+    case event_kind::member_start_asked:
+      return "member.start_asked";
+    case event_kind::member_removed:
+      return "member.removed";
     case event_kind::note:
       return "note";
   }
@@ -156,6 +188,8 @@ severity severity_of(const event& e) noexcept {
     case event_kind::command_received:
     case event_kind::pool_drained:
     case event_kind::pool_resumed:
+    case event_kind::pool_held:
+    case event_kind::pool_released:
     case event_kind::rollout_started:
     case event_kind::rollout_paused:
     case event_kind::rollout_resumed:
@@ -176,6 +210,17 @@ severity severity_of(const event& e) noexcept {
     case event_kind::worker_exited:
       if (e.next == verdict::given_up || e.next == verdict::escalated) return severity::error;
       return severity_of_exit(e.why);
+    case event_kind::member_added:
+    case event_kind::member_starting:
+    case event_kind::member_rests:
+    case event_kind::member_stop_asked:
+    case event_kind::member_start_asked:
+    case event_kind::member_removed:
+      return severity::debug;
+    case event_kind::group_restarting:
+      return severity::warning;
+    case event_kind::group_stopping:
+      return e.number == 0 ? severity::error : severity::notice;
     case event_kind::mold_exited:
       return e.why == exit_cause::stopped || e.exit.success() ? severity::info : severity::warning;
     default:

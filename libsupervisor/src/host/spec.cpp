@@ -112,6 +112,14 @@ fault find_in_timing(const spec& s) {
   return {};
 }
 
+constexpr std::array<std::string_view, 4> need_names{"started", "ready", "healthy", "completed"};
+
+fault find_in_needs(const spec& s) {
+  for (auto& needed : s.needs)
+    if (needed.pool.empty()) return "it needs a pool without a name";
+  return {};
+}
+
 fault find_in_starts(const start_rate& r) {
   if (r.per_second >= 0.001) return {};
   return "starts: per_second is below 0.001: the next start would never come";
@@ -161,6 +169,17 @@ fault find_in_restart(const restart_policy& p) {
 
 }  // namespace
 
+std::string_view to_string(need what) noexcept {
+  auto index = static_cast<std::size_t>(what);
+  return index < need_names.size() ? need_names[index] : "unknown";
+}
+
+std::optional<need> parse_need(std::string_view name) noexcept {
+  auto known = std::ranges::find(need_names, name);
+  if (known == need_names.end()) return std::nullopt;
+  return static_cast<need>(known - need_names.begin());
+}
+
 spec spec::command(std::string program, std::vector<std::string> arguments) {
   spec s{std::string()};
   s.program = std::move(program);
@@ -188,6 +207,7 @@ std::optional<std::string> find_fault(const spec& s) {
   if (!first) first = find_in_starts(s.starts);
   if (!first) first = find_in_recycle(s);
   if (!first) first = find_in_probes(s);
+  if (!first) first = find_in_needs(s);
   return first;
 }
 

@@ -11,8 +11,8 @@ bool asks_to_stop(int signal) { return signal == SIGTERM || signal == SIGINT || 
 
 /// Signals that no worker handles; every other one is taken to have a handler or to be ignored.
 bool ends_at_once(int signal) {
-  for (int fatal :
-       {SIGKILL, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGXCPU, SIGXFSZ})
+  for (int fatal : {SIGKILL, SIGHUP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS,
+                    SIGXCPU, SIGXFSZ})
     if (signal == fatal) return true;
   return false;
 }

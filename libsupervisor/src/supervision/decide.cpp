@@ -29,8 +29,9 @@ unsigned count_staying(const pool_state& p) {
 }
 
 /// Nothing becomes of it by itself, or not soon.
-bool is_quiet(const slot_state& s) {
-  return s.now == phase::ready || s.now == phase::backing_off || s.rests();
+bool is_quiet(const pool_state& p, const slot_state& s) {
+  bool held = s.now == phase::waiting && !p.held.empty();
+  return held || s.now == phase::ready || s.now == phase::backing_off || s.rests();
 }
 
 std::optional<event> retire_one(const pool_state& p) {
@@ -130,7 +131,7 @@ bool settled(const pool_state& p) {
   // One that does not start holds the way back up, for as long as it does not.
   bool blocked = std::ranges::any_of(p.slots, waits);
   auto fits = [&](const slot_state& s) {
-    return waits(s) || (s.stays() && is_quiet(s) && (blocked || s.generation == p.generation));
+    return waits(s) || (s.stays() && is_quiet(p, s) && (blocked || s.generation == p.generation));
   };
   return !p.rolling && count_staying(p) == p.wanted() && std::ranges::all_of(p.slots, fits);
 }
@@ -138,7 +139,7 @@ bool settled(const pool_state& p) {
 bool settled_beside_rollout(const pool_state& p) {
   if (!p.rolling || p.stopping || p.drained) return settled(p);
   auto fits = [&](const slot_state& s) {
-    if (s.stays()) return is_quiet(s);
+    if (s.stays()) return is_quiet(p, s);
     if (!s.on_trial()) return s.retiring == exit_cause::replaced;
     auto* old = p.find(s.replaces);
     return old && old->generation != s.generation;  // else it is a restart's
@@ -194,6 +195,33 @@ exit_cause classify(const child_view* seen, exit_cause stopped_for) noexcept {
                   SIGXFSZ, SIGALRM})
     if (*signal == own) return exit_cause::crash;
   return exit_cause::killed;
+}
+
+exit_cause excuse(exit_cause why) noexcept {
+  bool no_wonder = why == exit_cause::crash || why == exit_cause::boot_timeout;
+  return no_wonder ? exit_cause::dependency : why;
+}
+
+bool met(need what, const pool_state* pool) noexcept {
+  if (!pool || pool->stopped) return false;
+  auto& slots = pool->slots;
+  auto lives = [](const slot_state& s) {
+    return s.now == phase::starting || s.now == phase::ready;
+  };
+  auto done = [](const slot_state& s) {
+    return s.now == phase::finished && s.last_cause == exit_cause::finished;
+  };
+  switch (what) {
+    case need::started:
+      return std::ranges::any_of(slots, lives);
+    case need::ready:
+      return count_ready(*pool) > 0;
+    case need::healthy:
+      return pool->wanted() > 0 && count_ready(*pool) >= pool->wanted();
+    case need::completed:
+      return !slots.empty() && std::ranges::all_of(slots, done);
+  }
+  return false;
 }
 
 restart_facts facts_of(const slot_state& s, time_point now) {

@@ -51,12 +51,17 @@ stop_order ladder_step(const spec&, exit_cause why, unsigned step, bool quick, t
 /// Why a child is gone. `seen`: what the host knows of it, null where it no longer has it;
 /// `stopped_for`: why we stopped it, if we did.
 exit_cause classify(const child_view* seen, exit_cause stopped_for) noexcept;
+/// The same, of a worker whose pool lacks what it needs: that it failed is no wonder.
+exit_cause excuse(exit_cause) noexcept;
 
 /// What the decision on a restart looks at, from the slot.
 restart_facts facts_of(const slot_state&, time_point now);
 /// Whether a slot whose worker has just exited stays. One that leaves does not; one on trial that
 /// failed does only where there is no way back: when a rollout is being undone.
 bool stays_after(const pool_state&, const slot_state&, exit_cause why, unsigned failures) noexcept;
+
+/// Whether `pool` is what is needed of it; null: there is none.
+bool met(need, const pool_state* pool) noexcept;
 
 // What people see.
 

@@ -36,8 +36,10 @@ std::string name_of(phase now) {
   return {};
 }
 
-std::string detail_of(const slot_state& s, time_point now) {
+std::string detail_of(const pool_state& p, const slot_state& s, time_point now) {
   switch (s.now) {
+    case phase::waiting:
+      return p.held.empty() ? "" : "for " + p.held;
     case phase::backing_off: {
       auto how = s.last_failure.empty() ? s.last_exit.str() : s.last_failure;
       auto what = s.half_open ? "next trial in " : "next start in ";
@@ -57,12 +59,12 @@ std::string detail_of(const slot_state& s, time_point now) {
   }
 }
 
-slot_status describe_slot(const slot_state& s, time_point now) {
+slot_status describe_slot(const pool_state& p, const slot_state& s, time_point now) {
   slot_status row;
   row.slot = s.number;
   row.pid = s.pid;
   row.state = name_of(s.now);
-  row.detail = detail_of(s, now);
+  row.detail = detail_of(p, s, now);
   row.generation = s.generation;
   row.restarts = s.restarts;
   if (s.pid) row.uptime = now - s.started_at;
@@ -110,7 +112,7 @@ pool_status describe_pool(const pool_state& p, time_point now, const sampler& sa
   status.history.assign(p.history.begin(), p.history.end());
   status.kept.assign(p.kept.begin(), p.kept.end());
   for (auto& s : p.slots) {
-    status.slots.push_back(describe_slot(s, now));
+    status.slots.push_back(describe_slot(p, s, now));
     if (s.pid) status.slots.back().work = sample(s.child);
   }
   return status;

@@ -27,6 +27,9 @@ inline outcome standing(const pool_state& p) {
   for (auto& s : p.slots) {
     bool rolled_out = p.rolling && !s.stays();
     if (s.arrived() || rolled_out) continue;
+    if (s.now == phase::waiting)
+      return failure(errc::degraded,
+                     "slot " + std::to_string(s.number) + " is waiting for " + p.held);
     auto how = s.now == phase::given_up ? " has given up: " + describe_surrender(s)
                                         : " is backing off: " + describe_exit(s);
     return failure(errc::degraded, "slot " + std::to_string(s.number) + how);

@@ -1,5 +1,6 @@
 #include "supervision/pool_keeper.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "supervision/decide.hpp"
@@ -27,12 +28,13 @@ asio::awaitable<void> if_alive(std::weak_ptr<Object> object, Run run) {
 
 }  // namespace
 
-pool_keeper::pool_keeper(host& outside, journal& log, task_group& group, pool_state state,
-                         program_specs specs)
+pool_keeper::pool_keeper(host& outside, journal& log, task_group& group, neighbours others,
+                         pool_state state, program_specs specs)
     : host_(outside),
       executor_(outside.executor()),
       journal_(log),
       group_(group),
+      others_(std::move(others)),
       state_(std::move(state)),
       changed_(outside) {
   for (auto& [generation, what] : specs) programs_.emplace(generation, std::move(what));
@@ -67,6 +69,7 @@ void pool_keeper::abandon() {
 asio::awaitable<void> pool_keeper::run() {
   while (!state_.stopped && !dismissed_) {
     tend_programs();
+    if (look_for_needs()) continue;
     start_slots();
     tend_bake();
     if (poke_owed_) poke_owed_ = !poke_one();
@@ -181,6 +184,38 @@ bool pool_keeper::poke_one() {
     return true;
   }
   return false;
+}
+
+// What it needs of other pools.
+
+std::string pool_keeper::missing() const {
+  auto known = programs_.find(state_.generation);
+  if (known == programs_.end()) return {};
+  for (auto& needed : known->second.what->needs)
+    if (!met(needed.what, others_(needed.pool)))
+      return needed.pool + ": " + std::string(to_string(needed.what));
+  return {};
+}
+
+bool pool_keeper::needs(std::string_view pool) const {
+  auto known = programs_.find(state_.generation);
+  return known != programs_.end() &&
+         std::ranges::find(known->second.what->needs, pool, &requirement::pool) !=
+             known->second.what->needs.end();
+}
+
+/// True where that has changed.
+bool pool_keeper::look_for_needs() {
+  auto now = missing();
+  if (now == state_.held) {
+    if (now.empty() && !what(state_.generation).needs.empty()) wake_slots();
+    return false;
+  }
+  auto e = about_pool(now.empty() ? event_kind::pool_released : event_kind::pool_held);
+  e.text = std::move(now);
+  transition(std::move(e));
+  wake_slots();
+  return true;
 }
 
 // Programs.

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "host/host.hpp"
 #include "host/interruptible.hpp"
@@ -25,8 +27,11 @@ using program_specs = std::map<std::uint64_t, std::shared_ptr<const spec>>;
 
 class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
  public:
-  /// A pool that begins, or goes on, at `state`. Its coroutines are members of `group`.
-  pool_keeper(host&, journal&, task_group& group, pool_state state, program_specs specs);
+  using neighbours = std::function<const pool_state*(std::string_view name)>;
+  /// A pool that begins, or goes on, at `state`, among others. Its coroutines are members of
+  /// `group`.
+  pool_keeper(host&, journal&, task_group& group, neighbours, pool_state state,
+              program_specs specs);
   ~pool_keeper();
   /// Begins to keep the pool: with all its slots, where the state has some.
   void start();
@@ -73,6 +78,11 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   program_view program(std::uint64_t generation) const;
   /// Once more, after it could not be opened.
   void reopen_program(std::uint64_t generation);
+  /// What the pool needs and does not have: "db: ready"; empty: nothing.
+  std::string missing() const;
+  bool needs(std::string_view pool) const;
+  /// Another pool has changed.
+  void look_around() { changed_->notify(); }
   /// When the pool's budget allows this slot's start.
   time_point turn_of(const slot_state&, time_point now) const;
 
@@ -107,6 +117,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   void open_program(std::uint64_t generation);
   void tend_bake();
   bool poke_one();
+  bool look_for_needs();
   void record_report(std::uint64_t slot_id, const departure&, std::shared_ptr<const exit_report>);
 
   settlement refused(errc why, std::string reason);
@@ -125,6 +136,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   const boost::asio::any_io_executor executor_;  ///< the host's, which may be gone before a handle
   journal& journal_;
   task_group& group_;
+  neighbours others_;
   pool_state state_;
   std::map<std::uint64_t, program_entry> programs_;
   std::map<std::uint64_t, std::shared_ptr<slot>> slots_;

@@ -53,6 +53,8 @@ asio::awaitable<void> slot::wait_for_turn() {
       co_return;
     } else if (!program.open) {
       co_await wakeup_.wait();
+    } else if (!pool_.missing().empty()) {
+      co_await wakeup_.wait();
     } else if (auto turn = pool_.turn_of(me_, now); turn > now) {
       co_await wakeup_.wait(turn);
     } else {
@@ -212,6 +214,7 @@ void slot::record_exit(const child_view* view) {
   auto now = outside.now();
   auto facts = facts_of(me_, now);
   facts.cause = classify(view, me_.stopped_for);
+  if (!pool_.missing().empty()) facts.cause = excuse(facts.cause);
   if (view && view->exited) facts.how = *view->exited;
   facts.never_ran = view && view->failed;
   // Told to leave before it was made: that is no failure of its program's.

@@ -206,6 +206,12 @@ bool apply_to_pool(pool_state& p, const event& e) {
     case event_kind::pool_escalated:
       p.escalated = true;
       return true;
+    case event_kind::pool_held:
+      p.held = e.text;
+      return true;
+    case event_kind::pool_released:
+      p.held.clear();
+      return true;
     case event_kind::pool_stopping:
       stop_pool(p, e);
       return true;

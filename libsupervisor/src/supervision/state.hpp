@@ -111,6 +111,7 @@ struct pool_state {
   bool quick = false;     ///< stop ladders are cut short
   bool stopped = false;
   bool escalated = false;  ///< a slot has given up for all
+  std::string held;        ///< what it waits for: "db: ready"; empty: for nothing
 
   std::uint64_t generation = 0;  ///< the one wanted
   std::uint64_t committed = 0;   ///< the last one that the whole pool ran

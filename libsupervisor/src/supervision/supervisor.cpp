@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "supervision/supervisor_impl.hpp"
+#include "supervisor/group.hpp"
 #include "supervisor/journal.hpp"
 
 namespace asio = boost::asio;
@@ -50,6 +51,10 @@ void supervisor::close_listener(const std::string& name) { here().close_listener
 
 ::supervisor::pool supervisor::pool(std::string name, spec what, unsigned size) {
   return here().open(std::move(name), std::move(what), size);
+}
+
+::supervisor::group supervisor::group(std::string name, group_spec what) {
+  return ::supervisor::group(here().open_group(std::move(name), std::move(what)));
 }
 
 ::supervisor::pool supervisor::adopt(pool_state state, program_specs specs) {
@@ -126,11 +131,7 @@ void supervisor::note(std::string text) {
   here().log.record(std::move(e));
 }
 
-void supervisor::request_stop(bool quick) {
-  here().stop_requested = true;
-  impl_->request = quick || impl_->request.value_or(false);
-  impl_->asked.notify();
-}
+void supervisor::request_stop(bool quick) { here().request_stop(quick); }
 bool supervisor::stop_requested() const { return impl_->stop_requested || impl_->stopping; }
 
 asio::awaitable<void> supervisor::stop_all(bool quick) {

@@ -58,11 +58,13 @@ supervisor::impl::impl(host& h, journal& j, std::string n, std::unique_ptr<found
 supervisor::impl::~impl() {
   outside.on_report({});
   if (own) tell_of_the_living();
+  for (auto& g : groups) g->abandon();
   for (auto& p : pools) p->abandon();
 }
 
 void supervisor::impl::close(std::shared_ptr<impl> self) {
   self->closing = true;
+  for (auto& g : self->groups) g->dismiss();
   for (auto& p : self->pools) p->dismiss();
   self->tasks.cancel();
   self->stops.cancel();
@@ -88,6 +90,9 @@ void supervisor::impl::tell_of_the_living() {
 }
 
 void supervisor::impl::take_reports() {
+  neighbourhood = log.subscribe([this](const event& e) {
+    if (!e.pool.empty()) tell_dependents(e.pool);
+  });
   outside.on_report([weak = weak_from_this()](auto& key, auto report) {
     auto self = weak.lock();
     auto pool = self ? self->find(key.pool) : nullptr;
@@ -96,6 +101,26 @@ void supervisor::impl::take_reports() {
 }
 
 // Pools.
+
+void supervisor::impl::tell_dependents(std::string_view changed) {
+  for (auto& p : pools)
+    if (!p->state().stopped && p->needs(changed)) p->look_around();
+}
+
+/// That it needs itself, by way of others: none of them would ever start.
+std::optional<std::string> supervisor::impl::find_circle(const std::string& pool,
+                                                         const spec& what) const {
+  std::vector<std::string> open;
+  for (auto& needed : what.needs) open.push_back(needed.pool);
+  for (std::size_t i = 0; i < open.size(); ++i) {
+    if (open[i] == pool) return "it needs itself, by way of " + what.needs.front().pool;
+    auto other = find(open[i]);
+    if (!other || other->state().stopped) continue;
+    for (auto& needed : other->what(other->state().generation).needs)
+      if (std::ranges::find(open, needed.pool) == open.end()) open.push_back(needed.pool);
+  }
+  return {};
+}
 
 listener_spec supervisor::impl::listen(const listener_spec& wanted) {
   auto opened = outside.listen(wanted);
@@ -117,6 +142,7 @@ void supervisor::impl::close_listener(const std::string& listener) {
     throw boost::system::system_error(make_error_code(errc::pool_closed), "pool " + pool);
   auto fault = find_fault(what, outside);
   if (!fault) fault = find_fault(size);
+  if (!fault) fault = find_circle(pool, what);
   if (fault) throw std::invalid_argument("pool " + pool + ": " + *fault);
 
   event opened{event_kind::pool_opened};
@@ -154,8 +180,12 @@ std::shared_ptr<pool_keeper> supervisor::impl::add(pool_state state, program_spe
   });
   if (find(state.name))
     throw std::invalid_argument("there is a pool named " + state.name + " already");
-  return pools.emplace_back(
-      std::make_shared<pool_keeper>(outside, log, keeping, std::move(state), std::move(specs)));
+  auto others = [this](std::string_view other) {
+    auto known = find(other);
+    return known ? &known->state() : nullptr;
+  };
+  return pools.emplace_back(std::make_shared<pool_keeper>(outside, log, keeping, std::move(others),
+                                                          std::move(state), std::move(specs)));
 }
 
 // Signals, and the ends that they bring.
@@ -246,6 +276,26 @@ asio::awaitable<void> supervisor::impl::hasten(bool quick) {
   }
 }
 
+/// Of all that may leave now: a group's children leave from right to left, unless it is to be
+/// quick.
+std::vector<asio::awaitable<outcome>> supervisor::impl::begin_stops(bool quick) {
+  std::vector<asio::awaitable<outcome>> settling;
+  for (auto& tree : trees)
+    if (auto g = tree.lock()) settling.push_back(g->stop());
+  auto grouped = [&](const std::string& pool) {
+    return std::ranges::any_of(groups, [&](auto& g) { return g->state().find(pool); });
+  };
+  for (auto& p : pools)
+    if (quick || !grouped(p->name())) settling.push_back(p->stop(quick));
+  return settling;
+}
+
+void supervisor::impl::request_stop(bool quick) {
+  stop_requested = true;
+  request = quick || request.value_or(false);
+  asked.notify();
+}
+
 asio::awaitable<void> supervisor::impl::stop(bool quick) {
   if (!std::exchange(stopping, true)) {
     event e{event_kind::supervisor_stopping};
@@ -255,10 +305,12 @@ asio::awaitable<void> supervisor::impl::stop(bool quick) {
   // Kept from here on, until hasten() runs.
   for (int number : impatient) signals().watch(number);
   tasks.cancel();
-  std::vector<asio::awaitable<outcome>> settling;
-  for (auto& p : pools) settling.push_back(p->stop(quick));
-
+  auto settling = begin_stops(quick);
   if (stops_running++ == 0) keeping.spawn(hasten(quick || interrupted));
+  for (auto& settled : settling) co_await std::move(settled);
+  // The children of groups, which left before in their order.
+  settling.clear();
+  for (auto& p : pools) settling.push_back(p->stop(quick));
   for (auto& settled : settling) co_await std::move(settled);
   if (--stops_running == 0) asked.notify();
   co_await tasks.join();

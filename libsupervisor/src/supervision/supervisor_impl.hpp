@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "host/foundation.hpp"
+#include "supervision/group_keeper.hpp"
 #include "supervision/pool_keeper.hpp"
 #include "supervisor/condition.hpp"
 #include "supervisor/supervisor.hpp"
@@ -34,6 +35,11 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   std::shared_ptr<pool_keeper> add(pool_state, program_specs);
   std::vector<pool_status> status() const;
 
+  std::shared_ptr<group_keeper> open_group(std::string name, group_spec);
+  /// Forgets a stopped one of that name.
+  std::shared_ptr<group_keeper> add_group(std::string name, group_spec, std::function<void()> told);
+  bool is_taken(std::string_view name) const;
+
   /// None is made, and no signal touched, before somebody asks.
   signal_dispatcher& signals();
   void interrupt(const signal_event&);
@@ -43,6 +49,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   boost::asio::awaitable<signal_event> first_of(std::vector<int> numbers, time_point deadline,
                                                 bool hastens = false);
   boost::asio::awaitable<void> stop(bool quick);
+  void request_stop(bool quick);
 
   std::unique_ptr<foundation> own;  ///< in the library door; goes last
   host& outside;
@@ -63,10 +70,15 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   unsigned stops_running = 0;
   std::vector<int> impatient;  ///< signals that hasten a stop
   std::vector<std::shared_ptr<pool_keeper>> pools;
-  std::set<std::string> adopted;  ///< not yet named by the policy
+  std::vector<std::shared_ptr<group_keeper>> groups;  ///< those within others too
+  std::vector<std::weak_ptr<group_keeper>> trees;     ///< those within none
+  std::set<std::string> adopted;                      ///< not yet named by the policy
   std::optional<signal_dispatcher> dispatcher;
+  std::shared_ptr<void> neighbourhood;
 
  private:
+  void tell_dependents(std::string_view changed);
+  std::optional<std::string> find_circle(const std::string& pool, const spec&) const;
   static void drain(std::shared_ptr<impl>);
   void tell_of_the_living();
   signal_dispatcher::observer signal_observer();
@@ -74,6 +86,9 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
                                     std::optional<signal_event>& taken);
   boost::asio::awaitable<void> hasten(bool quick);
   void hurry(bool kill);
+  group_world world_of_groups();
+  std::vector<boost::asio::awaitable<outcome>> begin_stops(bool quick);
+  void ended(std::weak_ptr<group_keeper>);
 };
 
 }  // namespace supervisor
