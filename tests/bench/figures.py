@@ -411,6 +411,20 @@ def headers(bench):
                          "≤ 1.3× Asio's awaitable headers", lambda m, r: r <= 1.3, against="asio")
 
 
+# 12
+
+def simulation(bench):
+    """The prefork policy's random schedules on one core, and a crash loop of thirty days."""
+    program = os.path.join(bench.build, "tests/bench/bench_simulation")
+    told = json.loads(subprocess.run([program, str(bench.times(20_000, 2_000))], check=True,
+                                     stdout=subprocess.PIPE).stdout)
+    rate, loop = told["schedules_a_minute"], told["crash_loop_s"]
+    yield Row("simulated schedules of prefork (4 workers, 50 events) a minute", {"ours": rate},
+              {"ours": f"{rate:,.0f}"}, "≥ 200,000", None, rate >= 200_000)
+    yield Row("30 simulated days of a crash loop, s", {"ours": loop}, {"ours": f"{loop:.2f}"},
+              "≤ 1 s", None, loop <= 1)
+
+
 def size(bench):
     stripped = os.path.join(bench.scratch, "prefork")
     subprocess.run(["strip", "-o", stripped, os.path.join(bench.build, "apps/prefork/prefork")],
@@ -421,4 +435,4 @@ def size(bench):
 
 FIGURES = {f.__name__.replace("_", "-"): f for f in (
     respawn, accepted, respawn_all, signal_latency, signal_rate, idle, memory, wakeups, sparse,
-    throughput, thousand, storm, accounting, headers, size)}
+    throughput, thousand, storm, accounting, headers, simulation, size)}

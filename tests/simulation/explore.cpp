@@ -34,10 +34,6 @@ supervisor::exploration all_there_is() {
   return how;
 }
 
-std::string words_of(const std::optional<supervisor::failed_run>& failed) {
-  return failed ? describe(*failed) : "";
-}
-
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(explore)
@@ -49,7 +45,7 @@ BOOST_AUTO_TEST_CASE(the_prefork_policy_keeps_every_promise) {
     if (web.ready != (web.drained ? 0 : web.target)) throw std::runtime_error("not all are ready");
   };
   auto failed = supervisor::explore(begin_prefork, how);
-  BOOST_TEST(!failed, words_of(failed));
+  BOOST_TEST(!failed, describe(failed));
 }
 
 // It counts the dead with a bug: the third HUP is one too many.
@@ -115,7 +111,7 @@ void busy_minute(simulation& sim) {
 
 BOOST_AUTO_TEST_CASE(a_stop_at_any_step_ends_in_time) {
   auto failed = supervisor::stop_at_every_step(busy_minute, 40s);
-  BOOST_TEST(!failed, words_of(failed));
+  BOOST_TEST(!failed, describe(failed));
 }
 
 BOOST_AUTO_TEST_CASE(a_supervisor_that_dies_at_any_step_is_made_good) {
@@ -125,7 +121,7 @@ BOOST_AUTO_TEST_CASE(a_supervisor_that_dies_at_any_step_is_made_good) {
     if (sim.pool("web").ready != 2) throw std::runtime_error("two are promised");
   };
   auto failed = supervisor::restart_at_every_step(scenario, 40s);
-  BOOST_TEST(!failed, words_of(failed));
+  BOOST_TEST(!failed, describe(failed));
 }
 
 // One seed is one journal, from every compiler. After a change that is meant to be seen in it:

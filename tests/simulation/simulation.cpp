@@ -59,6 +59,25 @@ BOOST_AUTO_TEST_CASE(a_program_that_does_not_work_is_rolled_back) {
   BOOST_TEST(sim.pool("farm").ready == 2u);
 }
 
+BOOST_AUTO_TEST_CASE(a_thousand_runs) {
+  supervisor::exploration how;
+  how.signals = {SIGHUP, SIGUSR1, SIGUSR2};
+  auto failed = supervisor::explore([](auto& sim) { sim.start(day_and_night); }, how);
+  BOOST_TEST(!failed, describe(failed));
+}
+
+BOOST_AUTO_TEST_CASE(a_stop_at_every_step) {
+  auto scenario = [](supervisor::simulation& sim) {
+    sim.start(day_and_night);
+    sim.run_for(1s);
+    sim.kill(sim.processes().at(0).pid);
+    sim.send(SIGUSR1);
+    sim.run_for(1s);
+  };
+  auto failed = supervisor::stop_at_every_step(scenario, 40s);
+  BOOST_TEST(!failed, describe(failed));
+}
+
 // What is not simulated would never come.
 asio::awaitable<int> impatient(supervisor::supervisor& self) {
   asio::steady_timer timer(self.executor(), 1h);

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -162,7 +163,7 @@ class simulation {
   /// How many processes were asked for, until now.
   std::uint64_t launches() const;
   /// All that was recorded, until now.
-  const std::vector<event>& events() const;
+  const std::deque<event>& events() const;
   /// How many of one kind.
   std::size_t count(event_kind) const;
   /// The same as text: a line an event, with the time since the beginning, its number, and the
@@ -203,8 +204,8 @@ struct failed_run {
   std::string replay;      ///< a command that does it again
   std::uint64_t seed = 0;  ///< of the run
 };
-/// All of it, for people.
-std::string describe(const failed_run&);
+/// All of it, for people; nothing where none failed.
+std::string describe(const std::optional<failed_run>&);
 
 /// Runs a scenario over many seeds and disturbs it by chance: processes are killed, cannot be made,
 /// die at boot, are never ready, hang, will not leave; signals come, time is lost, the wall clock
@@ -215,7 +216,7 @@ std::string describe(const failed_run&);
 /// With SUPERVISOR_SEED in the environment, as failed_run::replay has it, that run alone is done.
 ///
 ///     auto failed = supervisor::explore([](auto& sim) { sim.start(my_policy); });
-///     BOOST_TEST(!failed, failed ? describe(*failed) : "");
+///     BOOST_TEST(!failed, describe(failed));
 std::optional<failed_run> explore(const std::function<void(simulation&)>& begin,
                                   const exploration& = {});
 

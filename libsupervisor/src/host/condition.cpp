@@ -5,7 +5,6 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cassert>
 #include <list>
@@ -85,14 +84,12 @@ void condition::notify() noexcept {
 }
 
 asio::awaitable<bool> condition::wait(time_point deadline) {
-  auto own = co_await asio::this_coro::executor;
-  auto start = [this, &own, deadline](completion handler) {
+  auto start = [this, deadline](auto handler) {
+    asio::any_io_executor own = handler.get_executor();
     impl_->add(std::move(handler), std::move(own), deadline);
   };
-  bool notified = co_await asio::async_initiate<const asio::use_awaitable_t<>,
-                                                void(boost::system::error_code, bool)>(
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(boost::system::error_code, bool)>(
       start, asio::use_awaitable);
-  co_return notified;
 }
 
 }  // namespace supervisor

@@ -17,7 +17,8 @@ struct disturbance {
   std::uint64_t chance = 0;  ///< decides what the kind leaves open
 };
 
-/// All of one run, from its seed. Each is drawn for itself: one that is left out changes none.
+/// All of one run, from its seed. Each is drawn for itself: one that is left
+/// out changes none.
 std::vector<disturbance> draw_disturbances(std::uint64_t seed, const exploration&);
 
 /// Does them to one simulation.

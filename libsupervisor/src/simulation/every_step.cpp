@@ -20,7 +20,8 @@ constexpr const char* step_variable = "SUPERVISOR_STEP";
 /// Leaves a scenario where it stands.
 struct interrupted {};
 
-/// Where the environment asks for one step, that one and the next; else all there are.
+/// Where the environment asks for one step, that one and the next; else all
+/// there are.
 std::pair<std::uint64_t, std::uint64_t> which_steps(const scenario& play) {
   const char* given = std::getenv(step_variable);
   if (given && *given) {

@@ -86,7 +86,8 @@ std::optional<std::pair<std::uint64_t, indices>> asked_for(std::size_t events) {
   return asked;
 }
 
-/// Leaves out what can be left out: halves, quarters, down to single ones, until nothing can.
+/// Leaves out what can be left out: halves, quarters, down to single ones,
+/// until nothing can.
 indices shrink(indices kept, const std::function<bool(const indices&)>& fails) {
   unsigned attempts = 0;
   for (auto chunk = std::max<std::size_t>(kept.size() / 2, 1);;) {
@@ -121,9 +122,10 @@ failed_run failure_of(run_result result, std::uint64_t seed, const std::string& 
 
 }  // namespace
 
-std::string describe(const failed_run& failed) {
-  return fmt::format("seed {}: {}\ndone to it:\n{}journal:\n{}again: {}\n", failed.seed,
-                     failed.what, failed.schedule, failed.journal, failed.replay);
+std::string describe(const std::optional<failed_run>& failed) {
+  if (!failed) return {};
+  return fmt::format("seed {}: {}\ndone to it:\n{}journal:\n{}again: {}\n", failed->seed,
+                     failed->what, failed->schedule, failed->journal, failed->replay);
 }
 
 std::optional<failed_run> explore(const scenario& begin, const exploration& how) {

@@ -19,6 +19,10 @@ std::string name_of(const pool_state& p, const slot_state& s) {
   return p.name + "." + std::to_string(s.number);
 }
 
+std::string name_of(const event& e) {
+  return e.pool + "." + std::to_string(e.slot) + " pid " + std::to_string(e.pid);
+}
+
 /// It takes the place of a worker of another generation.
 bool rolled_in(const pool_state& p, const slot_state& s) {
   auto* old = s.on_trial() && s.generation == p.generation ? p.find(s.replaces) : nullptr;
@@ -62,10 +66,6 @@ void invariants::fail(std::string what) {
   if (broken_.empty()) broken_ = std::move(what);
 }
 
-void invariants::check(bool holds, std::string_view what, const std::string& who) {
-  if (!holds) fail(who + ": " + std::string(what));
-}
-
 void invariants::watch(const supervisor* self) {
   died_ = died_ || (self_ && self != self_);
   self_ = self;
@@ -79,7 +79,7 @@ const pool_state* invariants::state(const std::string& pool) const {
 // Each event.
 
 void invariants::take_in(const event& e) noexcept {
-  check(e.cause < e.id, "its cause comes after it", "event " + std::to_string(e.id));
+  if (e.cause >= e.id) fail("event " + std::to_string(e.id) + ": its cause comes after it");
   changed_ = true;
   if (e.pool.empty()) return;
   auto& pool = pools_[e.pool];
@@ -114,16 +114,14 @@ void invariants::take_in(const event& e) noexcept {
 }
 
 void invariants::take_in_stop(const event& e) {
-  auto who = e.pool + "." + std::to_string(e.slot);
-  bool reason = e.kind != event_kind::worker_stopping || e.why != exit_cause::none;
-  check(reason, "it is told to stop for no reason", who);
+  if (e.kind == event_kind::worker_stopping && e.why == exit_cause::none)
+    fail(name_of(e) + ": it is told to stop for no reason");
   reasons_.emplace(e.child, e.number);
 }
 
 void invariants::take_in_report(const event& e) {
   if (e.pid <= 0) return;
-  check(++reports_[e.pid] == 1, "it is reported twice",
-        e.pool + "." + std::to_string(e.slot) + " pid " + std::to_string(e.pid));
+  if (++reports_[e.pid] > 1) fail(name_of(e) + ": it is reported twice");
 }
 
 void invariants::take_in_retirement(const pool_state& p, const event& e) {
@@ -137,7 +135,7 @@ void invariants::take_in_retirement(const pool_state& p, const event& e) {
         p.slots, [&](auto& s) { return s.stays() && s.arrived() && s.id != old->id; });
     ready = !old->arrived() || left + most >= p.wanted();
   }
-  check(ready, "it is told to leave for one that is not ready", name_of(p, *old));
+  if (!ready) fail(name_of(e) + ": it is told to leave for one that is not ready");
 }
 
 // Each step.
@@ -148,10 +146,10 @@ void invariants::look() {
   for (auto& [name, pool] : pools_) {
     if (!std::exchange(pool.changed, false)) continue;
     auto* now = state(name);
-    check(!now || *now == pool.folded, "its state is not the fold of its events", name);
+    if (now && *now != pool.folded) fail(name + ": its state is not the fold of its events");
     auto more = std::ranges::count_if(pool.folded.slots,
                                       [&](auto& s) { return rolled_in(pool.folded, s); });
-    check(more <= surge(pool.folded), "a rollout has too many workers on trial", name);
+    if (more > surge(pool.folded)) fail(name + ": a rollout has too many workers on trial");
   }
   look_at_children();
 }
@@ -168,17 +166,17 @@ void invariants::look_at_signals() {
   }
 }
 
+/// A slot names one child, so that each is its slot's means that no slot has
+/// two.
 void invariants::look_at_children() {
   if (!self_) return;
-  std::set<std::pair<std::string_view, std::uint64_t>> slots;
-  for (auto id : host_.living()) {
-    auto& key = host_.request(id).key;
+  host_.each_living([this](child_id id, const launch_request& request) {
+    auto& key = request.key;
     auto pool = pools_.find(key.pool);
     auto* s = pool == pools_.end() ? nullptr : pool->second.folded.find(key.slot_id);
-    auto who = [&] { return key.pool + ", pid " + std::to_string(host_.look(id).pid); };
-    if (!s || s->child != id || s->launches != key.launch) fail(who() + ": it is no slot's worker");
-    if (!slots.emplace(key.pool, key.slot_id).second) fail(who() + ": its slot has another");
-  }
+    if (!s || s->child != id || s->launches != key.launch)
+      fail(key.pool + ", pid " + std::to_string(host_.look(id).pid) + ": it is no slot's worker");
+  });
 }
 
 // Before time passes.
@@ -198,15 +196,13 @@ void invariants::rest_of(const std::string& name, watched_pool& pool, duration p
   auto& keeper = found->keeper();
   auto& p = keeper.state();
   auto undecided = next_event(p, now);
-  check(!undecided || undecided->kind == event_kind::pool_stopped,
-        "what could be decided is not: " + std::string(undecided ? to_string(undecided->kind) : ""),
-        name);
-  check(
-      std::ranges::count_if(p.slots, &slot_state::stays) <= static_cast<std::ptrdiff_t>(p.wanted()),
-      "it has more workers than are wanted", name);
+  if (undecided && undecided->kind != event_kind::pool_stopped)
+    fail(name + ": what could be decided is not: " + std::string(to_string(undecided->kind)));
+  if (std::ranges::count_if(p.slots, &slot_state::stays) > static_cast<std::ptrdiff_t>(p.wanted()))
+    fail(name + ": it has more workers than are wanted");
   for (auto& s : p.slots) {
     bool bound = s.now == phase::starting || s.now == phase::stopping;
-    check(!bound || s.deadline > now, "its deadline has passed unheeded", name_of(p, s));
+    if (bound && s.deadline <= now) fail(name_of(p, s) + ": its deadline has passed unheeded");
   }
   auto& trial = pool.settling;
   if (settled(p)) trial = {};
@@ -215,7 +211,8 @@ void invariants::rest_of(const std::string& name, watched_pool& pool, duration p
   trial.allowed = std::max(trial.allowed, sum_of_deadlines(keeper));
   if (trial.lasts > trial.allowed)
     fail(who_blocks(p) +
-         ": it keeps the pool from settling for longer than all deadlines together");
+         ": it keeps the pool from settling for longer than "
+         "all deadlines together");
 }
 
 void invariants::at_end() {
@@ -224,9 +221,10 @@ void invariants::at_end() {
     fail(coroutine + ": it outlives the group that it belongs to");
   for (auto& [name, pool] : pools_) {
     auto* now = state(name);
-    check(!now || now->stopped, "it is not stopped", name);
+    if (now && !now->stopped) fail(name + ": it is not stopped");
   }
-  // One that was never made has no pid, and a supervisor that was killed takes reports along.
+  // One that was never made has no pid, and a supervisor that was killed takes
+  // reports along.
   auto made = host_.made();
   if (!died_ && reports_.size() != made)
     fail(std::to_string(made) + " processes were made, and " + std::to_string(reports_.size()) +

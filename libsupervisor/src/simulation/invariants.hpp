@@ -1,4 +1,5 @@
-// What holds at every step of every run, whatever the policy does and the world does to it.
+// What holds at every step of every run, whatever the policy does and the world
+// does to it.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,14 @@
 namespace supervisor {
 
 /// Looks on, and remembers the first promise that is broken:
-///   - a pool's state is the fold of its events, and an event's cause comes before it;
+///   - a pool's state is the fold of its events, and an event's cause comes
+///   before it;
 ///   - every process is a slot's, and no slot has two; it is reported once;
 ///   - nobody is sent a signal without an event that says so, and why;
-///   - a worker leaves for another only when that is ready; a rollout has one too many at most;
-///   - what can be decided is decided, and no deadline passes unheeded, before the clock moves;
+///   - a worker leaves for another only when that is ready; a rollout has one
+///   too many at most;
+///   - what can be decided is decided, and no deadline passes unheeded, before
+///   the clock moves;
 ///   - a pool that is told something settles within the sum of its deadlines;
 ///   - in the end nothing is left, no process and no coroutine.
 class invariants {
@@ -53,7 +57,6 @@ class invariants {
   using signal_sent = std::pair<std::uint64_t, std::int64_t>;  ///< to which child, number
 
   void fail(std::string what);
-  void check(bool holds, std::string_view what, const std::string& who);
   void take_in_stop(const event&);
   void take_in_report(const event&);
   void take_in_retirement(const pool_state&, const event&);

@@ -47,7 +47,8 @@ simulated_host::simulated_host(std::uint64_t seed) : impl_(std::make_unique<impl
 }
 
 simulated_host::~simulated_host() {
-  // Coroutines that die with the loop may still cancel their timers, so all else must be there.
+  // Coroutines that die with the loop may still cancel their timers, so all
+  // else must be there.
   crash();
 }
 
@@ -78,6 +79,10 @@ void simulated_host::stall(duration d) { impl_->loop.stall(d); }
 void simulated_host::turn_wall_clock(duration ahead) { impl_->turned += ahead; }
 
 std::vector<child_id> simulated_host::living() const { return impl_->processes.living(); }
+void simulated_host::each_living(
+    const std::function<void(child_id, const launch_request&)>& look) const {
+  impl_->processes.each_living(look);
+}
 const launch_request& simulated_host::request(child_id id) const {
   return impl_->processes.request(id);
 }

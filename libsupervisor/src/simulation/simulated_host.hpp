@@ -1,4 +1,5 @@
-// A host without an operating system: virtual time, scripted processes, one seed.
+// A host without an operating system: virtual time, scripted processes, one
+// seed.
 #pragma once
 
 #include <functional>
@@ -18,8 +19,9 @@ class virtual_loop;
 
 using script = process_script;
 
-/// The simulated outside. Not thread-safe; everything runs in poll*() and run_*() on the caller's
-/// thread, in the order of its time, and at one time in the order it was asked for.
+/// The simulated outside. Not thread-safe; everything runs in poll*() and
+/// run_*() on the caller's thread, in the order of its time, and at one time in
+/// the order it was asked for.
 class simulated_host final : public host {
  public:
   explicit simulated_host(std::uint64_t seed = 1);
@@ -29,26 +31,29 @@ class simulated_host final : public host {
   std::function<script(const launch_request&)> on_launch;                    ///< default: script{}
   std::function<program_script(const std::string&, std::uint64_t)> on_open;  ///< default: {}
 
-  /// From now on what is ready at one time runs in an order drawn from the seed, not in the order
-  /// in which it was asked for: the world promises none.
+  /// From now on what is ready at one time runs in an order drawn from the
+  /// seed, not in the order in which it was asked for: the world promises none.
   void shuffle();
 
   // What the test does.
   void send_signal(signal_event);   ///< to the supervisor
   void kill(child_id, int number);  ///< from outside, to a child
-  /// Runs everything that is ready, without moving the clock. Returns the number of steps. Throws
-  /// std::logic_error when the loop comes to no rest.
+  /// Runs everything that is ready, without moving the clock. Returns the
+  /// number of steps. Throws std::logic_error when the loop comes to no rest.
   std::size_t poll();
-  /// Runs one ready step; false when nothing is ready. For stopping the world between any two.
+  /// Runs one ready step; false when nothing is ready. For stopping the world
+  /// between any two.
   bool poll_one();
-  /// Runs until `done` holds, moving the clock from deadline to deadline; false when `limit` of
-  /// virtual time has passed, or nothing is left that could ever happen.
+  /// Runs until `done` holds, moving the clock from deadline to deadline; false
+  /// when `limit` of virtual time has passed, or nothing is left that could
+  /// ever happen.
   bool run_until(const std::function<bool()>& done, duration limit = std::chrono::hours(1));
   /// Runs for as long in virtual time; the clock stands at its end afterwards.
   void run_for(duration);
-  /// The supervisor's program is gone between two steps: what it had posted, its timers, observers
-  /// and handlers are dropped, and executor() is a new one. Children and programs go on; reports
-  /// wait for the next on_report(). Call it before the objects of supervision are destroyed.
+  /// The supervisor's program is gone between two steps: what it had posted,
+  /// its timers, observers and handlers are dropped, and executor() is a new
+  /// one. Children and programs go on; reports wait for the next on_report().
+  /// Call it before the objects of supervision are destroyed.
   void crash();
   /// See simulation.
   void stall(duration);
@@ -67,6 +72,7 @@ class simulated_host final : public host {
   // What the test sees.
   std::size_t looks_running() const noexcept;  ///< probes, and watches of queues
   std::vector<child_id> living() const;        ///< in order of launch
+  void each_living(const std::function<void(child_id, const launch_request&)>&) const;
   const launch_request& request(child_id) const;
   std::uint64_t launches() const noexcept;
   std::uint64_t made() const noexcept;  ///< launches that became a process

@@ -9,7 +9,8 @@ namespace {
 
 bool asks_to_stop(int signal) { return signal == SIGTERM || signal == SIGINT || signal == SIGQUIT; }
 
-/// Signals that no worker handles; every other one is taken to have a handler or to be ignored.
+/// Signals that no worker handles; every other one is taken to have a handler
+/// or to be ignored.
 bool ends_at_once(int signal) {
   for (int fatal : {SIGKILL, SIGHUP, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS,
                     SIGXCPU, SIGXFSZ})
@@ -288,7 +289,8 @@ std::optional<scoreboard> simulated_processes::sample(child_id id) const {
   return board;
 }
 
-/// One request begins at readiness, and then one every `request_every` until it drains.
+/// One request begins at readiness, and then one every `request_every` until it
+/// drains.
 void simulated_processes::count_requests(const child& c, scoreboard& board) const {
   auto every = c.plan.request_every;
   if (c.ready_at == never || every <= duration{}) return;
@@ -331,8 +333,7 @@ void simulated_processes::lose_supervisor() {
 
 std::vector<child_id> simulated_processes::living() const {
   std::vector<child_id> all;
-  for (auto& [id, c] : children_)
-    if (living(id)) all.push_back(id);
+  each_living([&](child_id id, auto&) { all.push_back(id); });
   return all;
 }
 

@@ -45,10 +45,16 @@ class simulated_processes {
   void lose_supervisor();
 
   std::vector<child_id> living() const;
+  template <typename F>
+  void each_living(F&& look) const {
+    for (auto& [id, c] : children_)
+      if (c.view.pid && !c.dead) look(id, request(id));
+  }
   const launch_request& request(child_id id) const { return requests_.at(id - 1); }
   std::uint64_t launches() const noexcept { return requests_.size(); }
   std::uint64_t made() const noexcept { return made_; }
-  /// What is left: children that are not reaped, their own, and programs that are open; for people.
+  /// What is left: children that are not reaped, their own, and programs that
+  /// are open; for people.
   std::vector<std::string> leftovers() const;
 
  private:

@@ -22,7 +22,8 @@ void simulated_signals::deliver(const signal_event& event) {
   call_ready();
 }
 
-/// Real-time signals queue, the others are merged, as signal(7) has it; only the count is exact.
+/// Real-time signals queue, the others are merged, as signal(7) has it; only
+/// the count is exact.
 void simulated_signals::keep(const signal_event& event) {
   if (event.number < SIGRTMIN)
     for (auto& known : pending_)

@@ -46,7 +46,7 @@ struct simulation::impl {
   simulated_host host;
   invariants promises{host};
   journal log;
-  std::vector<event> events;
+  std::deque<event> events;
   std::shared_ptr<void> recorder;
   time_point began;
   policy decide;
@@ -124,7 +124,8 @@ void simulation::impl::at_rest() {
   auto culprit = host.loop().waiting_outside();
   if (!culprit.empty())
     fail(culprit +
-         " waits for something outside the simulation, such as a timer of Asio's own; there are "
+         " waits for something outside the simulation, such as a timer of "
+         "Asio's own; there are "
          "supervisor::sleep_for(), with_deadline() and interval_timer for that");
   if (code)
     promises.at_end();
@@ -267,7 +268,7 @@ std::vector<simulated_process> simulation::processes() const {
 }
 
 std::uint64_t simulation::launches() const { return impl_->host.launches(); }
-const std::vector<event>& simulation::events() const { return impl_->events; }
+const std::deque<event>& simulation::events() const { return impl_->events; }
 std::size_t simulation::count(event_kind kind) const {
   return static_cast<std::size_t>(std::ranges::count(impl_->events, kind, &event::kind));
 }

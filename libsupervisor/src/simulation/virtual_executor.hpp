@@ -4,31 +4,68 @@
 #include <boost/asio/execution.hpp>
 #include <boost/asio/execution_context.hpp>
 #include <cstdint>
-#include <memory>
+#include <new>
 #include <type_traits>
 #include <utility>
 
 namespace supervisor {
 
-/// One piece of work that is ready to run.
+/// One piece of work that is ready to run, once: what Asio posts is a pointer,
+/// and stays in here.
 class job {
  public:
-  virtual ~job() = default;
-  virtual void run() = 0;
-};
+  template <typename F>
+  explicit job(F work) {
+    if constexpr (sizeof(F) <= sizeof room_ && alignof(F) <= alignof(void*) &&
+                  std::is_nothrow_move_constructible_v<F>) {
+      ::new (static_cast<void*>(room_)) F(std::move(work));
+      act_ = act_inside<F>;
+    } else {
+      ::new (static_cast<void*>(room_)) F*(new F(std::move(work)));
+      act_ = act_outside<F>;
+    }
+  }
+  job(job&& other) noexcept : act_(std::exchange(other.act_, nullptr)) {
+    if (act_) act_(deed::move, other.room_, room_);
+  }
+  job& operator=(job&& other) noexcept {
+    if (this == &other) return *this;
+    this->~job();
+    return *::new (static_cast<void*>(this)) job(std::move(other));
+  }
+  ~job() {
+    if (act_) act_(deed::destroy, room_, nullptr);
+  }
 
-template <typename F>
-class job_of final : public job {
- public:
-  explicit job_of(F&& f) : work_(std::move(f)) {}
-  explicit job_of(const F& f) : work_(f) {}
-  void run() override { work_(); }
+  void run() { act_(deed::run, room_, nullptr); }
 
  private:
-  F work_;
+  enum class deed : std::uint8_t { run, move, destroy };
+  using place = unsigned char*;
+
+  template <typename F>
+  static void act_inside(deed what, place from, place to) {
+    auto& work = *std::launder(reinterpret_cast<F*>(from));
+    if (what == deed::run) return work();
+    if (what == deed::move) ::new (static_cast<void*>(to)) F(std::move(work));
+    work.~F();
+  }
+  template <typename F>
+  static void act_outside(deed what, place from, place to) {
+    auto* work = *std::launder(reinterpret_cast<F**>(from));
+    if (what == deed::run) return (*work)();
+    if (what == deed::move)
+      ::new (static_cast<void*>(to)) F*(work);
+    else
+      delete work;
+  }
+
+  void (*act_)(deed, place, place) = nullptr;
+  alignas(void*) unsigned char room_[4 * sizeof(void*)];
 };
 
-/// What executors of one life of the supervisor's process refer to; see virtual_loop.
+/// What executors of one life of the supervisor's process refer to; see
+/// virtual_loop.
 class executor_home {
  public:
   using name_id = std::uint32_t;
@@ -37,10 +74,11 @@ class executor_home {
   /// Whether the caller is run by the loop, and this life is the present one.
   virtual bool running() const noexcept = 0;
   /// Takes the job over, or drops it, when this life is over.
-  virtual void take(std::unique_ptr<job>, name_id) = 0;
+  virtual void take(job, name_id) = 0;
   /// From now on what runs is of that name; returns the one before.
   virtual name_id run_as(name_id) noexcept = 0;
-  /// An operation or a coroutine of that name begins to count as work that is under way.
+  /// An operation or a coroutine of that name begins to count as work that is
+  /// under way.
   virtual void work_begins(name_id) noexcept = 0;
   virtual void work_ends(name_id) noexcept = 0;
 
@@ -83,7 +121,7 @@ class virtual_executor {
       plain now(std::forward<F>(work));
       now();
     } else {
-      home_->take(std::make_unique<job_of<plain>>(std::forward<F>(work)), name_);
+      home_->take(job(plain(std::forward<F>(work))), name_);
     }
   }
 

@@ -19,15 +19,16 @@ void count(std::size_t& steps) {
 
 }  // namespace
 
-/// One life of the supervisor's process. What is Asio's own - its timers, sockets - is in the
-/// context, which is only asked whether it has something: time does not pass for it.
+/// One life of the supervisor's process. What is Asio's own - its timers,
+/// sockets - is in the context, which is only asked whether it has something:
+/// time does not pass for it.
 class virtual_loop::life final : public executor_home {
  public:
   explicit life(virtual_loop& loop) : loop_(loop) {}
 
   asio::execution_context& context() noexcept override { return context_; }
   bool running() const noexcept override { return loop_.running_ && !over_; }
-  void take(std::unique_ptr<job> work, name_id name) override {
+  void take(job work, name_id name) override {
     if (!over_) loop_.ready_.push_back({std::move(work), name});
   }
   name_id run_as(name_id name) noexcept override {
@@ -40,7 +41,8 @@ class virtual_loop::life final : public executor_home {
   }
   void work_ends(name_id name) noexcept override { --busy_[name]; }
 
-  /// After a step that began work: whether that was an operation of Asio's own, and so whose.
+  /// After a step that began work: whether that was an operation of Asio's own,
+  /// and so whose.
   void look_outside() {
     if (!std::exchange(touched_, false)) return;
     if (!waits_outside())
@@ -106,9 +108,7 @@ asio::any_io_executor virtual_loop::executor(std::string_view name) {
 
 asio::execution_context& virtual_loop::context() noexcept { return life_->context(); }
 
-void virtual_loop::post(std::function<void()> work) {
-  ready_.push_back({std::make_unique<job_of<std::function<void()>>>(std::move(work)), 0});
-}
+void virtual_loop::post(std::function<void()> work) { ready_.push_back({job(std::move(work)), 0}); }
 
 timer_id virtual_loop::call_at(time_point when, std::function<void()> work, owner whose) {
   auto id = ++last_;
@@ -154,8 +154,7 @@ bool virtual_loop::step() {
     virtual_loop& loop;
     bool before;
   } at_end{*this, next.name};
-  next.work->run();
-  next.work.reset();
+  next.work.run();
   life_->look_outside();
   return true;
 }
@@ -171,7 +170,8 @@ void virtual_loop::rest() {
   if (at_rest) at_rest();
 }
 
-/// Moves the clock to the next deadline, at most to `end`; false when there is none until then.
+/// Moves the clock to the next deadline, at most to `end`; false when there is
+/// none until then.
 bool virtual_loop::advance(time_point end) {
   if (deadlines_.empty() || deadlines_.begin()->first > end) return false;
   now_ = deadlines_.begin()->first;

@@ -19,11 +19,12 @@
 
 namespace supervisor {
 
-/// Whose a timer is: supervision's ends with it in a crash, the simulated world's does not.
+/// Whose a timer is: supervision's ends with it in a crash, the simulated
+/// world's does not.
 enum class owner : std::uint8_t { supervision, world };
 
-/// Virtual time. One step is one piece of work; those of one time run in the order in which they
-/// were asked for, or in the order `pick` draws.
+/// Virtual time. One step is one piece of work; those of one time run in the
+/// order in which they were asked for, or in the order `pick` draws.
 class virtual_loop {
  public:
   explicit virtual_loop(time_point start);
@@ -40,22 +41,26 @@ class virtual_loop {
 
   bool step();
   std::uint64_t steps() const noexcept { return steps_; }
-  /// Steps until nothing is ready. Throws std::logic_error when that never comes.
+  /// Steps until nothing is ready. Throws std::logic_error when that never
+  /// comes.
   std::size_t settle();
   bool run_until(const std::function<bool()>& done, duration limit);
   void run_for(duration);
   /// The clock moves, and nothing runs; what falls due meanwhile is late.
   void stall(duration);
-  /// Drops what is posted and supervision's timers; the world's go on, on a new executor.
+  /// Drops what is posted and supervision's timers; the world's go on, on a new
+  /// executor.
   void crash();
 
-  /// Those on whose behalf something is under way that was begun and not ended: coroutines, and
-  /// operations that this loop cannot see. For people.
+  /// Those on whose behalf something is under way that was begun and not ended:
+  /// coroutines, and operations that this loop cannot see. For people.
   std::vector<std::string> busy() const;
-  /// Who waits, while nothing is ready, for something that is not the loop's; empty: nobody.
+  /// Who waits, while nothing is ready, for something that is not the loop's;
+  /// empty: nobody.
   std::string waiting_outside();
 
-  /// From n > 0, a number below n; empty: what is ready together keeps its order.
+  /// From n > 0, a number below n; empty: what is ready together keeps its
+  /// order.
   std::function<std::uint64_t(std::uint64_t n)> pick;
   /// Called when nothing is ready, before the clock moves.
   std::function<void()> at_rest;
@@ -69,7 +74,7 @@ class virtual_loop {
     bool due = false;  ///< posted
   };
   struct ready_job {
-    std::unique_ptr<job> work;
+    job work;
     executor_home::name_id name;
   };
   bool advance(time_point end);
