@@ -99,7 +99,7 @@ class reader {
                         const std::vector<std::string>& known);
   const toml_value* table_of(const toml_entry&, std::string_view example);
 
-  words read_settings(const toml_value& table, subject);
+  words read_settings(const toml_value& table, bool of_master);
   void read_words(const setting&, const toml_entry&, words& into);
   void read_master(const toml_entry&);
   void read_listeners(const toml_entry&);
@@ -134,11 +134,11 @@ const toml_value* reader::table_of(const toml_entry& entry, std::string_view hea
 
 // --- settings
 
-reader::words reader::read_settings(const toml_value& table, subject of) {
+reader::words reader::read_settings(const toml_value& table, bool of_master) {
   words found;
   std::vector<std::string> known;
   for (auto& s : settings())
-    if (s.of == of) known.emplace_back(s.name);
+    if ((s.of == subject::master) == of_master) known.emplace_back(s.name);
   for (auto& entry : table.entries) {
     if (std::ranges::find(known, entry.key) == known.end())
       complain_unknown(entry, "key", known);
@@ -187,7 +187,7 @@ void reader::say_all(const words& said, run_request& into, const inspection& ins
 
 void reader::read_master(const toml_entry& entry) {
   auto* table = table_of(entry, "[master]");
-  if (table) say_all(read_settings(*table, subject::master), all_.wanted.master, inspect_alone);
+  if (table) say_all(read_settings(*table, true), all_.wanted.master, inspect_alone);
 }
 
 void reader::read_listeners(const toml_entry& entry) {
@@ -240,7 +240,7 @@ void reader::read_pool(const toml_entry& entry) {
   } catch (const std::invalid_argument& error) {
     complain_at(entry.at, error.what());
   }
-  auto said = with_defaults(read_settings(*table, subject::pool));
+  auto said = with_defaults(read_settings(*table, false));
   check_listeners(said);
   run_request request;
   request.what.listeners = listeners_;
@@ -314,7 +314,7 @@ reading reader::read(std::string_view document) {
   if (auto it = of("master"); it != none) read_master(*it);
   if (auto it = of("listeners"); it != none) read_listeners(*it);
   if (auto it = of("defaults"); it != none)
-    if (auto* table = table_of(*it, "[defaults]")) defaults_ = read_settings(*table, subject::pool);
+    if (auto* table = table_of(*it, "[defaults]")) defaults_ = read_settings(*table, false);
   if (auto it = of("pool"); it != none) read_pools(*it);
   for (auto& entry : top.entries)
     if (std::ranges::find(known, entry.key) == known.end()) complain_unknown(entry, "table", known);

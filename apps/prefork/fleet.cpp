@@ -156,11 +156,9 @@ void fleet::begin_pools(sup::supervisor& self, work& begun) {
       auto made = self.pool(change.name, pool->said.what, change.to);
       made.rollouts(pool->said.prefork.rollouts);
       begun.steps.emplace_back(change.name, made.settled());
-    } else if (change.what == kind::unchanged) {
-      self.find_pool(change.name)->rollouts(pool->said.prefork.rollouts);
     } else if (change.what == kind::changed) {
       auto known = *self.find_pool(change.name);
-      known.rollouts(pool->said.prefork.rollouts);
+      if (!change.rollouts.empty()) known.rollouts(pool->said.prefork.rollouts);
       if (change.resumed) begun.steps.emplace_back(change.name, known.resume());
       if (change.from != change.to) begun.steps.emplace_back(change.name, known.resize(change.to));
       if (change.rolls) begun.steps.emplace_back(change.name, known.roll(pool->said.what));

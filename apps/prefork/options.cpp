@@ -153,7 +153,7 @@ run_request read_run(const CLI::App& run, run_texts& t, const strings& command) 
 config_request read_config(const CLI::App& run, run_texts& t, const strings& command) {
   auto words = read_words(run, t, command);
   for (auto& each : words)
-    if (each.what->of == setting::subject::pool)
+    if (each.what->of != setting::subject::master)
       complain(fmt::format("{}: with --config, the file says that", each.called));
   if (!t.listeners.empty()) complain("--bind: with --config, the file says that");
   if (!t.scale.empty()) complain("--scale: it is for one pool, without --config");

@@ -68,12 +68,14 @@ pool_change alter(const named_pool& now, const named_pool& wanted,
   change.resumed = now.drained;
   change.differing = differing(now.said, wanted.said, setting::subject::pool);
   std::erase(change.differing, "workers");
+  change.rollouts = differing(now.said, wanted.said, setting::subject::rollout);
   for (auto& listener : listeners)
     if (listener.what == move::moved && wanted.said.what.listeners &&
         std::ranges::count(*wanted.said.what.listeners, listener.listener.name))
       change.differing.push_back("listener " + listener.listener.name);
   change.rolls = !change.differing.empty() || !(now.said.what == wanted.said.what);
-  if (!change.rolls && !change.resumed && change.from == change.to) change.what = kind::unchanged;
+  if (!change.rolls && !change.resumed && change.from == change.to && change.rollouts.empty())
+    change.what = kind::unchanged;
   return change;
 }
 
@@ -105,6 +107,9 @@ std::string describe(const pool_change& change) {
   if (change.resumed) words.emplace_back("comes back from its drain");
   if (change.from != change.to)
     words.push_back(fmt::format("scales {} -> {}", change.from, change.to));
+  if (!change.rollouts.empty())
+    words.push_back(
+        fmt::format("rolls otherwise from now on ({})", fmt::join(change.rollouts, ", ")));
   if (change.rolls)
     words.push_back(change.differing.empty()
                         ? "rolls"

@@ -17,6 +17,7 @@ struct pool_change {
   bool resumed = false;                ///< it was drained
   bool rolls = false;                  ///< its workers are replaced by fresh ones
   std::vector<std::string> differing;  ///< settings; and listeners that have moved
+  std::vector<std::string> rollouts;   ///< settings: how it rolls from now on
   std::string program;                 ///< of one that is added
 };
 

@@ -19,7 +19,8 @@ namespace {
 namespace sup = supervisor;
 using text = const std::string&;
 using shape = setting::shape;
-constexpr auto pool = setting::subject::pool, master = setting::subject::master;
+constexpr auto pool = setting::subject::pool, rollout = setting::subject::rollout,
+               master = setting::subject::master;
 
 template <auto Member>
 bool in_spec(const run_request& a, const run_request& b) {
@@ -158,8 +159,12 @@ void take_privileges(text, text value, run_request& r) {
   r.what.no_new_privileges = value == "true";
 }
 
-// How it rolls is no reason to roll.
-bool same_for_workers(const run_request&, const run_request&) { return true; }
+// --- of how a pool rolls, which is no reason to roll
+
+template <auto Member>
+bool in_plan(const run_request& a, const run_request& b) {
+  return a.prefork.rollouts.plan.*Member == b.prefork.rollouts.plan.*Member;
+}
 
 template <auto Member, unsigned Least = 0>
 void take_count(text called, text value, run_request& r) {
@@ -279,24 +284,26 @@ constexpr auto all = std::to_array<setting>({
     {"start-rate", 0, "N[/BURST]", pool, shape::number,
      "start at most so many workers a second (default 100), and at once", take_start_rate,
      in_spec<&sup::spec::starts>},
-    {"canary", 0, "N", pool, shape::number,
+    {"canary", 0, "N", rollout, shape::number,
      "of a reload: new workers that come first; 0: none (default 1)",
-     take_count<&sup::rollout_plan::canary>, same_for_workers},
-    {"bake", 0, "TIME", pool, shape::number,
+     take_count<&sup::rollout_plan::canary>, in_plan<&sup::rollout_plan::canary>},
+    {"bake", 0, "TIME", rollout, shape::number,
      "how long those serve, watched, before an old one leaves (default 0)", take_bake,
-     same_for_workers},
-    {"batch", 0, "N", pool, shape::number,
+     in_plan<&sup::rollout_plan::bake>},
+    {"batch", 0, "N", rollout, shape::number,
      "after those, so many are replaced at a time (default 1)",
-     take_count<&sup::rollout_plan::batch, 1>, same_for_workers},
-    {"max-unavailable", 0, "N", pool, shape::number,
+     take_count<&sup::rollout_plan::batch, 1>, in_plan<&sup::rollout_plan::batch>},
+    {"max-unavailable", 0, "N", rollout, shape::number,
      "0: new ones come first; N: old ones leave first, N at most are missing (default 0)",
-     take_count<&sup::rollout_plan::max_unavailable>, same_for_workers},
-    {"progress-deadline", 0, "TIME", pool, shape::number,
+     take_count<&sup::rollout_plan::max_unavailable>, in_plan<&sup::rollout_plan::max_unavailable>},
+    {"progress-deadline", 0, "TIME", rollout, shape::number,
      "give a reload up where nothing moves for so long; 0: never (default 10m)",
-     take_time<&sup::rollout_plan::progress_deadline>, same_for_workers},
-    {"keep-generations", 0, "N", pool, shape::number,
+     take_time<&sup::rollout_plan::progress_deadline>,
+     in_plan<&sup::rollout_plan::progress_deadline>},
+    {"keep-generations", 0, "N", rollout, shape::number,
      "generations kept for rollout undo (default 1)",
-     take_count<&sup::rollout_plan::keep_generations>, same_for_workers},
+     take_count<&sup::rollout_plan::keep_generations>,
+     in_plan<&sup::rollout_plan::keep_generations>},
     {"name", 0, "NAME", master, shape::text, "of this master (default prefork)", take_name,
      in_run<&sup::run_options::name>},
     {"control", 0, "PATH", master, shape::text,
