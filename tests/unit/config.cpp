@@ -257,7 +257,9 @@ BOOST_AUTO_TEST_CASE(mistakes_are_told_with_their_place_and_the_way_out) {
         "listeners, command, demo, workers, graceful-timeout, boot-timeout, timeout, "
         "request-timeout, stop-signal, stop-then, user, group, no-new-privileges, umask, chdir, "
         "env, limit, stdout, stderr, ready, liveness, liveness-period, liveness-timeout, "
-        "liveness-failures, liveness-start, max-requests, max-age, max-memory, restart, start-rate",
+        "liveness-failures, liveness-start, max-requests, max-age, max-memory, restart, "
+        "start-rate, "
+        "canary, bake, batch, max-unavailable, progress-deadline, keep-generations",
         "8:1: workers: \"-1\" is neither auto nor a number from 1 to 10000",
         "10:1: log-level: \"loud\" is not debug, info, notice, warning or error"}},
   };

@@ -113,6 +113,24 @@ BOOST_AUTO_TEST_CASE(nothing_to_do_is_told_too) {
   BOOST_TEST(render(made) == "  2 pools unchanged\n");
 }
 
+// How a pool rolls is no reason to roll it.
+BOOST_AUTO_TEST_CASE(how_it_rolls_changes_for_the_next_time) {
+  std::string before = "[pool.web]\ncommand = ['x']\n";
+  for (auto& s : app::settings()) {
+    if (s.of != app::setting::subject::rollout) continue;
+    BOOST_TEST_CONTEXT(s.name) {
+      auto line = std::string(s.name) + " = 7\n";
+      auto made = app::make_plan(read(before), read(before + line));
+      auto& change = made.pools.at(0);
+      BOOST_TEST(!change.rolls);
+      BOOST_TEST(change.rollouts == std::vector<std::string>{s.name});
+      BOOST_TEST(!made.empty());
+    }
+  }
+  auto made = app::make_plan(read(before), read(before + "canary = 2\nbake = 9\n"));
+  BOOST_TEST(render(made) == "~ pool web: rolls otherwise from now on (canary, bake)\n");
+}
+
 // Each setting of a pool makes it roll under its own name, and scaling alone does not.
 BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
   const std::pair<const char*, const char*> values[] = {
