@@ -98,6 +98,10 @@ BOOST_FIXTURE_TEST_CASE(nobody_leaves_for_one_that_is_not_ready, observed) {
 
 BOOST_FIXTURE_TEST_CASE(a_rollout_has_one_too_many_at_most, observed) {
   open_pool();
+  event begun(event_kind::rollout_started);
+  begun.pool = "web";
+  begun.generation = 2;
+  record(begun);
   for (std::uint64_t id : {2, 3}) {
     auto fresh = of_slot(event_kind::slot_added, 0, id);
     fresh.number = 1;

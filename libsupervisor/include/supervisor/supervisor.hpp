@@ -293,6 +293,8 @@ class supervisor {
   boost::asio::awaitable<void> sleep_for(duration);
   /// By the host's clock.
   time_point now() const;
+  /// By the clock on the wall, which somebody may set: for what happens at a time of day.
+  wall_time wall_now() const;
   /// Random bits; in a simulation from its seed.
   std::uint64_t random() const;
   /// Looks once, as a probe of exec, http or tcp says. No answer within its timeout is a failure,

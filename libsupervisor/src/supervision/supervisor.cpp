@@ -115,6 +115,7 @@ void supervisor::on_interrupt(std::function<void(const signal_event&)> fallback)
 
 journal& supervisor::log() { return here().log; }
 time_point supervisor::now() const { return impl_->outside.now(); }
+wall_time supervisor::wall_now() const { return impl_->outside.wall_now(); }
 
 asio::awaitable<void> supervisor::sleep_for(duration d) {
   co_await here().asleep.wait(later(now(), d));

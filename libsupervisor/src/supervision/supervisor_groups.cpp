@@ -12,10 +12,10 @@ namespace {
 
 /// What this host cannot run, and names that are taken.
 template <typename Taken>
-void check(const group_spec& what, const host& outside, const Taken& taken) {
+void refuse_faults(const group_spec& what, const host& outside, const Taken& taken) {
   for (auto& child : what.children) {
     if (taken(child.name)) throw std::invalid_argument("the name " + child.name + " is taken");
-    if (child.children) check(*child.children, outside, taken);
+    if (child.children) refuse_faults(*child.children, outside, taken);
     auto fault = child.program ? find_fault(*child.program, outside) : std::nullopt;
     if (fault) throw std::invalid_argument("child " + child.name + ": " + *fault);
   }
@@ -36,7 +36,7 @@ std::shared_ptr<group_keeper> supervisor::impl::open_group(std::string group, gr
   if (auto fault = find_fault(what)) throw std::invalid_argument("group " + group + ": " + *fault);
   auto taken = [this](const std::string& child) { return is_taken(child); };
   if (taken(group)) throw std::invalid_argument("the name " + group + " is taken");
-  check(what, outside, taken);
+  refuse_faults(what, outside, taken);
   auto self = std::make_shared<std::weak_ptr<group_keeper>>();
   auto opened = add_group(std::move(group), std::move(what), [weak = weak_from_this(), self] {
     if (auto alive = weak.lock()) alive->ended(*self);
