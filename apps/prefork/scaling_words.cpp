@@ -21,8 +21,8 @@ scaling by(unsigned first, Policy policy) {
 sup::spare_workers spare_of(const std::string& option, const std::string& text, unsigned most) {
   auto dash = text.find('-');
   auto least = number_of<unsigned>(std::string_view(text).substr(0, dash));
-  auto upper = dash == text.npos ? std::nullopt
-                                 : number_of<unsigned>(std::string_view(text).substr(dash + 1));
+  auto after = dash == text.npos ? std::string_view() : std::string_view(text).substr(dash + 1);
+  auto upper = number_of<unsigned>(after);
   if (!least || !upper || *least < 1 || *least > *upper)
     complain(fmt::format("{}: \"spare:{}\" is not spare:MIN-MAX, such as spare:2-4", option, text));
   if (*least > most)
