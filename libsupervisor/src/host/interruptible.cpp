@@ -12,6 +12,16 @@ namespace asio = boost::asio;
 
 namespace supervisor {
 
+std::string words_of(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception of unknown type";
+  }
+}
+
 struct interruptible::state {
   asio::cancellation_signal signal;
   bool cancelled = false;  // by the caller

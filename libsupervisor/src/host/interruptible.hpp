@@ -6,6 +6,7 @@
 #include <boost/system/system_error.hpp>
 #include <exception>
 #include <memory>
+#include <string>
 
 namespace supervisor {
 
@@ -19,6 +20,9 @@ inline bool is_cancellation(const std::exception_ptr& error) {
     return false;
   }
 }
+
+/// What an exception says, for people.
+std::string words_of(const std::exception_ptr&);
 
 /// One operation at a time, always awaited to its end. Used on one executor only.
 class interruptible {

@@ -6,6 +6,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <csignal>
 
+#include "host/interruptible.hpp"
 #include "simulation/invariants.hpp"
 #include "simulation/simulated_host.hpp"
 #include "simulation/virtual_loop.hpp"
@@ -15,20 +16,6 @@
 namespace asio = boost::asio;
 
 namespace supervisor {
-
-namespace {
-
-std::string words_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception of unknown type";
-  }
-}
-
-}  // namespace
 
 struct simulation::impl {
   impl(std::uint64_t seed, simulation& s);

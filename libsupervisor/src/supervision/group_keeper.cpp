@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "host/interruptible.hpp"
 #include "supervisor/errc.hpp"
 
 namespace asio = boost::asio;
@@ -27,16 +28,6 @@ asio::awaitable<void> keep(std::weak_ptr<group_keeper> group,
   if (!alive) co_return;
   auto running = (alive->*run)();
   co_await std::move(running);
-}
-
-std::string words_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception of unknown type";
-  }
 }
 
 }  // namespace

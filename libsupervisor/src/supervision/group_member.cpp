@@ -123,13 +123,7 @@ void tell_end(member_view& view, const std::exception_ptr& error) {
     return;
   }
   view.how = is_cancellation(error) ? ending::shutdown : ending::abnormal;
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    view.words = view.how == ending::shutdown ? "cancelled" : e.what();
-  } catch (...) {
-    view.words = "an exception of unknown type";
-  }
+  view.words = view.how == ending::shutdown ? "cancelled" : words_of(error);
 }
 
 asio::awaitable<void> run_coroutine(child_spec::coroutine_function make,

@@ -32,13 +32,7 @@ asio::awaitable<void> ask(health_check check, ::supervisor::pool whom, health_ve
   }
   if (!error) co_return;
   if (is_cancellation(error)) std::rethrow_exception(error);
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    said = health_verdict::no(e.what());
-  } catch (...) {
-    said = health_verdict::no("an exception of unknown type");
-  }
+  said = health_verdict::no(words_of(error));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <stdexcept>
 
+#include "host/interruptible.hpp"
 #include "supervision/decide.hpp"
 #include "supervisor/errc.hpp"
 
@@ -15,16 +16,6 @@ namespace asio = boost::asio;
 namespace supervisor {
 
 namespace {
-
-std::string what_of(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception of unknown type";
-  }
-}
 
 event about_listener(event_kind kind, const listener_spec& listener) {
   event e{kind};
@@ -198,7 +189,7 @@ signal_dispatcher& supervisor::impl::signals() {
 void supervisor::impl::failed(int number, const std::exception_ptr& error) {
   event e{event_kind::handler_failed};
   e.number = number;
-  e.text = what_of(error);
+  e.text = words_of(error);
   log.record(std::move(e));
 }
 
