@@ -132,7 +132,7 @@ BOOST_FIXTURE_TEST_CASE(a_program_counts_by_its_exit_code, fixture) {
   };
   BOOST_TEST(result(id, child({})) == "well: exit 0");
   BOOST_TEST(result(id, child({"print", "no route", "exit", "3"})) == "ill: exit 3: no route");
-  BOOST_TEST(result(id, child({"raise", "11"})) == "ill: SIGSEGV");
+  BOOST_TEST(result(id, child({"raise", "9"})) == "ill: SIGKILL");
   BOOST_TEST(result(id, supervisor::probe::exec("/nonexistent/check")) ==
              "ill: exec /nonexistent/check: No such file or directory");
   BOOST_TEST(result(0, child({})) == "well: exit 0");

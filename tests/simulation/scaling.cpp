@@ -16,6 +16,10 @@ namespace {
 
 /// A service whose workers take one connection at a time.
 struct service : world {
+  /// A scale() that waits for a connection waits on what stands in its own frame: it has to be
+  /// cancelled, for a world that just ends would leave it behind.
+  ~service() { run_void(sup->stop_all(true)); }
+
   static constexpr duration step = 50ms;
 
   service() {
