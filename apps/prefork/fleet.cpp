@@ -161,7 +161,13 @@ void fleet::begin_pools(sup::supervisor& self, work& begun) {
       if (!change.rollouts.empty()) known.rollouts(pool->said.prefork.rollouts);
       if (change.resumed) begun.steps.emplace_back(change.name, known.resume());
       if (change.from != change.to) begun.steps.emplace_back(change.name, known.resize(change.to));
-      if (change.rolls) begun.steps.emplace_back(change.name, known.roll(pool->said.what));
+      if (change.rolls) {
+        auto how = pool->said.prefork.rollouts;
+        // A generation that is kept has its mold keep its sockets open: clients of the old address
+        // would wait for ever where they should be refused.
+        if (change.leaves_address) how.keep_generations(0);
+        begun.steps.emplace_back(change.name, known.roll(pool->said.what, how));
+      }
     }
   }
 }

@@ -60,6 +60,11 @@ pool_change add(const named_pool& pool) {
   return change;
 }
 
+bool uses(const named_pool& pool, const std::string& listener) {
+  auto& names = pool.said.what.listeners;
+  return names && std::ranges::count(*names, listener);
+}
+
 pool_change alter(const named_pool& now, const named_pool& wanted,
                   const std::vector<listener_change>& listeners) {
   pool_change change(wanted.name, kind::changed);
@@ -69,10 +74,12 @@ pool_change alter(const named_pool& now, const named_pool& wanted,
   change.differing = differing(now.said, wanted.said, setting::subject::pool);
   std::erase(change.differing, "workers");
   change.rollouts = differing(now.said, wanted.said, setting::subject::rollout);
-  for (auto& listener : listeners)
-    if (listener.what == move::moved && wanted.said.what.listeners &&
-        std::ranges::count(*wanted.said.what.listeners, listener.listener.name))
+  for (auto& listener : listeners) {
+    if (listener.what == move::moved && uses(wanted, listener.listener.name))
       change.differing.push_back("listener " + listener.listener.name);
+    if (listener.what != move::opened && uses(now, listener.listener.name))
+      change.leaves_address = true;
+  }
   change.rolls = !change.differing.empty() || !(now.said.what == wanted.said.what);
   if (!change.rolls && !change.resumed && change.from == change.to && change.rollouts.empty())
     change.what = kind::unchanged;

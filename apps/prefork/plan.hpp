@@ -16,6 +16,7 @@ struct pool_change {
   unsigned from = 0, to = 0;           ///< workers
   bool resumed = false;                ///< it was drained
   bool rolls = false;                  ///< its workers are replaced by fresh ones
+  bool leaves_address = false;         ///< that nobody is to serve any more
   std::vector<std::string> differing;  ///< settings; and listeners that have moved
   std::vector<std::string> rollouts;   ///< settings: how it rolls from now on
   std::string program;                 ///< of one that is added
