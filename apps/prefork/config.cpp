@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "nearest.hpp"
+#include "scaling_words.hpp"
 #include "values.hpp"
 
 namespace app {
@@ -250,7 +251,8 @@ void reader::read_pool(const toml_entry& entry) {
   if (given("listeners")) request.what.listeners.emplace();
   say_all(said, request, inspect_);
   check_whole(entry, said, request);
-  all_.wanted.pools.emplace_back(entry.key, std::move(request));
+  auto first = scaling_of("scale", request.scale, request.prefork.workers).first;
+  all_.wanted.pools.emplace_back(entry.key, std::move(request)).size = first;
 }
 
 reader::words reader::with_defaults(words own) const {

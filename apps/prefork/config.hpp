@@ -16,6 +16,7 @@ struct named_pool {
   named_pool(std::string n, run_request r) : name(std::move(n)), said(std::move(r)) {}
   std::string name;
   run_request said;      ///< of which a pool's part counts
+  unsigned size = 0;     ///< workers to begin with, or of one that runs: wanted now
   bool drained = false;  ///< of one that runs
 };
 

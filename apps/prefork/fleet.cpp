@@ -100,7 +100,11 @@ configuration fleet::running(const sup::supervisor& self) const {
     run_request said;
     said.what = pool.what();
     said.prefork.workers = pool.size();
-    now.pools.emplace_back(pool.name(), std::move(said)).drained = pool.status().drained;
+    said.prefork.rollouts = pool.rollouts();
+    scalers_.recall(pool.name(), said);
+    auto& known = now.pools.emplace_back(pool.name(), std::move(said));
+    known.size = pool.size();
+    known.drained = pool.status().drained;
   }
   return now;
 }
@@ -155,10 +159,12 @@ void fleet::begin_pools(sup::supervisor& self, work& begun) {
     if (change.what == kind::added) {
       auto made = self.pool(change.name, pool->said.what, change.to);
       made.rollouts(pool->said.prefork.rollouts);
+      scalers_.follow(self, made, pool->said);
       begun.steps.emplace_back(change.name, made.settled());
     } else if (change.what == kind::changed) {
       auto known = *self.find_pool(change.name);
       if (!change.rollouts.empty()) known.rollouts(pool->said.prefork.rollouts);
+      if (change.rescaled || change.rolls) scalers_.follow(self, known, pool->said);
       if (change.resumed) begun.steps.emplace_back(change.name, known.resume());
       if (change.from != change.to) begun.steps.emplace_back(change.name, known.resize(change.to));
       if (change.rolls) {
@@ -197,6 +203,7 @@ void fleet::begin_stops(sup::supervisor& self, work& begun) {
   for (auto& change : begun.made.pools) {
     if (change.what != kind::removed) continue;
     leaving_.insert(change.name);
+    scalers_.leave(change.name);
     begun.steps.emplace_back(change.name, self.find_pool(change.name)->stop());
   }
   for (auto& change : begun.made.listeners)

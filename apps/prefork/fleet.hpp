@@ -11,6 +11,7 @@
 
 #include "config.hpp"
 #include "plan.hpp"
+#include "scalers.hpp"
 #include "supervisor/run.hpp"
 
 namespace app {
@@ -48,6 +49,7 @@ class fleet {
   override_ override_master_;
   std::uint64_t applies_ = 0;
   std::set<std::string> leaving_;  ///< pools that are being stopped
+  scalers scalers_;
 };
 
 }  // namespace app

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <boost/json/object.hpp>
 
+#include "health_words.hpp"
 #include "values.hpp"
 
 namespace app {
@@ -39,6 +40,8 @@ void add_gate_options(CLI::App& verb, gate_texts& t) {
   add("--canary", t.canary, "N", "new workers that come first; 0: none (default 1)");
   add("--bake", t.bake, "TIME",
       "how long those serve, watched, before an old one leaves (default 0)");
+  add("--bake-check", t.bake_check, "PROBE",
+      "which they pass meanwhile, once a second, such as http://ADDR/PATH (default: none)");
   add("--batch", t.batch, "N", "after those, so many are replaced at a time (default 1)");
   add("--max-unavailable", t.max_unavailable, "N",
       "0: new ones come first; N: old ones leave first, N at most are missing (default 0)");
@@ -52,6 +55,8 @@ void write_gate(const gate_texts& t, boost::json::object& body) {
   };
   write("canary", t.canary, count("--canary"));
   write("bake_s", t.bake, seconds("--bake"));
+  write("bake_check", t.bake_check,
+        [](const std::string& text) { return probe_of("--bake-check", text).str(); });
   write("batch", t.batch, count("--batch", 1));
   write("max_unavailable", t.max_unavailable, count("--max-unavailable"));
   write("progress_deadline_s", t.progress_deadline, seconds("--progress-deadline"));

@@ -11,7 +11,7 @@ class App;
 namespace app {
 
 struct gate_texts {
-  std::string canary, bake, batch, max_unavailable, progress_deadline;
+  std::string canary, bake, bake_check, batch, max_unavailable, progress_deadline;
 };
 
 void add_gate_options(CLI::App&, gate_texts&);

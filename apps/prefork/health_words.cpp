@@ -14,14 +14,6 @@ namespace {
 namespace sup = supervisor;
 using text = const std::string&;
 
-sup::probe probe_of(text called, text value) {
-  try {
-    return sup::probe::parse(value);
-  } catch (const std::invalid_argument& error) {
-    complain(fmt::format("{}: {}", called, error.what()));
-  }
-}
-
 /// Of all probes that were said.
 std::vector<sup::probe>& probes_of(text called, run_request& r) {
   if (r.what.liveness.empty())
@@ -30,6 +22,14 @@ std::vector<sup::probe>& probes_of(text called, run_request& r) {
 }
 
 }  // namespace
+
+sup::probe probe_of(text called, text value) {
+  try {
+    return sup::probe::parse(value);
+  } catch (const std::invalid_argument& error) {
+    complain(fmt::format("{}: {}", called, error.what()));
+  }
+}
 
 void take_readiness(text called, text value, run_request& r) {
   if (value == "notify") {
@@ -75,6 +75,16 @@ void take_max_age(text called, text value, run_request& r) {
 }
 void take_max_memory(text called, text value, run_request& r) {
   r.what.recycle.max_memory = size_of(called, value);
+}
+
+void take_recycle_jitter(text called, text value, run_request& r) {
+  auto jitter = number_of<double>(value);
+  if (!jitter || !(*jitter >= 0 && *jitter <= 1))
+    complain(fmt::format("{}: \"{}\" is not a number from 0 to 1", called, value));
+  r.what.recycle.jitter = *jitter;
+}
+void take_recycle_at_once(text called, text value, run_request& r) {
+  r.what.recycle.at_once = count_of(called, value);
 }
 
 bool same_probes(const run_request& a, const run_request& b) {

@@ -40,7 +40,6 @@ struct run_texts {
   std::string config;
   std::list<said> settings;  ///< CLI11 writes into them
   strings listeners;
-  std::string scale;
 };
 
 /// One value an option: a list takes all that follow otherwise.
@@ -66,11 +65,6 @@ void add_run_options(CLI::App& run, run_texts& t) {
                  "repeatable (default http=127.0.0.1:8080)")
       ->type_name("[NAME=]ADDR")
       ->allow_extra_args(false);
-  run.add_option("--scale", t.scale,
-                 "static: that many (default); or at most that many, by load: spare:MIN-MAX idle "
-                 "ones, demand[:TIME] from none, backlog[:N] connections that wait")
-      ->type_name("HOW")
-      ->take_last();
   for (auto& s : settings())
     if (s.type) add_setting(run, t.settings.emplace_back(s));
   run.footer(
@@ -138,8 +132,7 @@ run_request read_run(const CLI::App& run, run_texts& t, const strings& command) 
   auto fault = [](const sup::spec& what) { return sup::find_fault(what); };
   auto objections = say(words, result, fault);
   if (!objections.empty()) complain(objections.front().text);
-  auto scaling =
-      scaling_of("--scale", t.scale.empty() ? "static" : t.scale, result.prefork.workers);
+  auto scaling = scaling_of("--scale", result.scale, result.prefork.workers);
   result.prefork.workers = scaling.first;
   result.prefork.scale = std::move(scaling.run);
   result.prefork.listeners =
@@ -156,7 +149,6 @@ config_request read_config(const CLI::App& run, run_texts& t, const strings& com
     if (each.what->of != setting::subject::master)
       complain(fmt::format("{}: with --config, the file says that", each.called));
   if (!t.listeners.empty()) complain("--bind: with --config, the file says that");
-  if (!t.scale.empty()) complain("--scale: it is for one pool, without --config");
   auto say_words = [words](run_request& master) {
     auto anything = [](const sup::spec&) { return std::optional<std::string>(); };
     auto objections = say(words, master, anything);

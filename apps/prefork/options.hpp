@@ -17,8 +17,9 @@ namespace app {
 /// prefork run
 struct run_request {
   run_request() : what("demo") {}
-  supervisor::spec what;  ///< the demo's function, or a command
-  supervisor::prefork_options prefork;
+  supervisor::spec what;                ///< the demo's function, or a command
+  supervisor::prefork_options prefork;  ///< as --scale wants it, once all is said
+  std::string scale = "static";         ///< what --scale says
   supervisor::run_options run;
 };
 

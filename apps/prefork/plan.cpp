@@ -53,9 +53,17 @@ std::string program_of(const sup::spec& what) {
   return text;
 }
 
+/// "spare:2-4, at most 8"
+std::string by_load(const run_request& said) {
+  if (said.scale == "static") return {};
+  return fmt::format("{}, at most {}", said.scale, said.prefork.workers);
+}
+
 pool_change add(const named_pool& pool) {
   pool_change change(pool.name, kind::added);
-  change.to = pool.said.prefork.workers;
+  change.to = pool.size;
+  change.by_load = by_load(pool.said);
+  change.rescaled = !change.by_load.empty();
   change.program = program_of(pool.said.what);
   return change;
 }
@@ -68,11 +76,12 @@ bool uses(const named_pool& pool, const std::string& listener) {
 pool_change alter(const named_pool& now, const named_pool& wanted,
                   const std::vector<listener_change>& listeners) {
   pool_change change(wanted.name, kind::changed);
-  change.from = now.said.prefork.workers;
-  change.to = wanted.said.prefork.workers;
+  change.by_load = by_load(wanted.said);
+  change.rescaled = change.by_load != by_load(now.said);
+  change.from = now.size;
+  change.to = change.by_load.empty() ? wanted.size : now.size;
   change.resumed = now.drained;
   change.differing = differing(now.said, wanted.said, setting::subject::pool);
-  std::erase(change.differing, "workers");
   change.rollouts = differing(now.said, wanted.said, setting::subject::rollout);
   for (auto& listener : listeners) {
     if (listener.what == move::moved && uses(wanted, listener.listener.name))
@@ -81,7 +90,8 @@ pool_change alter(const named_pool& now, const named_pool& wanted,
       change.leaves_address = true;
   }
   change.rolls = !change.differing.empty() || !(now.said.what == wanted.said.what);
-  if (!change.rolls && !change.resumed && change.from == change.to && change.rollouts.empty())
+  if (!change.rolls && !change.resumed && change.from == change.to && !change.rescaled &&
+      change.rollouts.empty())
     change.what = kind::unchanged;
   return change;
 }
@@ -106,12 +116,17 @@ std::string count_of(std::size_t n, const char* what) {
 
 std::string describe(const pool_change& change) {
   if (change.what == kind::added)
-    return fmt::format("+ pool {}: {} of {}", change.name, count_of(change.to, "worker"),
-                       change.program);
+    return fmt::format("+ pool {}: {} of {}{}", change.name, count_of(change.to, "worker"),
+                       change.program,
+                       change.rescaled ? fmt::format(", then by load ({})", change.by_load) : "");
   if (change.what == kind::removed)
     return fmt::format("- pool {}: {} leave", change.name, count_of(change.from, "worker"));
   std::vector<std::string> words;
   if (change.resumed) words.emplace_back("comes back from its drain");
+  if (change.rescaled)
+    words.push_back(change.by_load.empty()
+                        ? "follows its load no more"
+                        : fmt::format("follows its load from now on ({})", change.by_load));
   if (change.from != change.to)
     words.push_back(fmt::format("scales {} -> {}", change.from, change.to));
   if (!change.rollouts.empty())
@@ -142,7 +157,7 @@ plan make_plan(const configuration& running, const configuration& wanted) {
   for (auto& pool : running.pools) {
     if (find(wanted.pools, pool.name)) continue;
     auto& change = made.pools.emplace_back(pool.name, kind::removed);
-    change.from = pool.said.prefork.workers;
+    change.from = pool.size;
   }
   made.later = differing(running.master, wanted.master, setting::subject::master);
   return made;

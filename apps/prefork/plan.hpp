@@ -14,6 +14,8 @@ struct pool_change {
   std::string name;
   kind what;
   unsigned from = 0, to = 0;           ///< workers
+  bool rescaled = false;               ///< whether and how they follow the load
+  std::string by_load;                 ///< how they do from now on; empty: they do not
   bool resumed = false;                ///< it was drained
   bool rolls = false;                  ///< its workers are replaced by fresh ones
   bool leaves_address = false;         ///< that nobody is to serve any more

@@ -35,7 +35,7 @@ _prefork() {
     --stop-signal) values='TERM INT QUIT HUP USR1 USR2 WINCH' ;;
     --scale) values='static spare: demand backlog' ;;
     --ready) values='auto notify alive http:// tcp:// exec: log:' ;;
-    --liveness) values='http:// tcp:// exec: log: heartbeat' ;;
+    --liveness | --bake-check) values='http:// tcp:// exec: log: heartbeat' ;;
     --log-level) values='debug info notice warning error' ;;
     --log-format) values='text json' ;;
     -o | --output) values='table wide json' ;;

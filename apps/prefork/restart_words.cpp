@@ -60,10 +60,11 @@ Number number_in(const place& where, std::string_view word, const std::string& t
 
 // --- causes
 
-constexpr std::array<std::pair<std::string_view, exit_cause>, 7> cause_words{
+constexpr std::array<std::pair<std::string_view, exit_cause>, 8> cause_words{
     {{"clean", exit_cause::finished},
      {"oom", exit_cause::out_of_memory},
      {"hang", exit_cause::hang},
+     {"probe", exit_cause::probe},
      {"request-timeout", exit_cause::request_timeout},
      {"boot-timeout", exit_cause::boot_timeout},
      {"launch", exit_cause::launch_failure},
@@ -88,7 +89,7 @@ sup::causes cause_in(const place& where, const std::string& word) {
   auto known = std::ranges::find(cause_words, word, &decltype(cause_words)::value_type::first);
   if (known == cause_words.end())
     where.complain_of(word,
-                      "a cause: exit=N..M, signal, signal=SEGV, clean, oom, hang, "
+                      "a cause: exit=N..M, signal, signal=SEGV, clean, oom, hang, probe, "
                       "request-timeout, boot-timeout, launch, dependency or any");
   return sup::causes::of(known->second);
 }

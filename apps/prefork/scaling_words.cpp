@@ -26,7 +26,8 @@ sup::spare_workers spare_of(const std::string& option, const std::string& text, 
   if (!least || !upper || *least < 1 || *least > *upper)
     complain(fmt::format("{}: \"spare:{}\" is not spare:MIN-MAX, such as spare:2-4", option, text));
   if (*least > most)
-    complain(fmt::format("{}: {} idle workers are more than --workers {}", option, *least, most));
+    complain(
+        fmt::format("{}: {} idle workers are more than the {} there may be", option, *least, most));
   sup::spare_workers policy;
   policy.min_spare = policy.least = *least;
   policy.max_spare = *upper;

@@ -10,6 +10,7 @@
 #include "gate_options.hpp"
 #include "health_words.hpp"
 #include "restart_words.hpp"
+#include "scaling_words.hpp"
 #include "values.hpp"
 
 namespace app {
@@ -19,8 +20,8 @@ namespace {
 namespace sup = supervisor;
 using text = const std::string&;
 using shape = setting::shape;
-constexpr auto pool = setting::subject::pool, rollout = setting::subject::rollout,
-               master = setting::subject::master;
+constexpr auto pool = setting::subject::pool, size = setting::subject::size,
+               rollout = setting::subject::rollout, master = setting::subject::master;
 
 template <auto Member>
 bool in_spec(const run_request& a, const run_request& b) {
@@ -81,6 +82,13 @@ void take_workers(text called, text value, run_request& r) {
 bool same_workers(const run_request& a, const run_request& b) {
   return a.prefork.workers == b.prefork.workers;
 }
+
+/// After the workers were said.
+void take_scale(text called, text value, run_request& r) {
+  static_cast<void>(scaling_of(called, value, r.prefork.workers));
+  r.scale = value;
+}
+bool same_scale(const run_request& a, const run_request& b) { return a.scale == b.scale; }
 
 void take_variable(text called, text value, run_request& r) {
   auto equals = value.find('=');
@@ -174,11 +182,19 @@ template <auto Member>
 void take_time(text called, text value, run_request& r) {
   r.prefork.rollouts.plan.*Member = duration_of(called, value);
 }
-/// After the canary was said.
+/// These two after the canary was said.
 void take_bake(text called, text value, run_request& r) {
   take_time<&sup::rollout_plan::bake>(called, value, r);
   if (auto fault = sup::find_fault(r.prefork.rollouts))
     complain(fmt::format("{}: {}", called, *fault));
+}
+void take_bake_check(text called, text value, run_request& r) {
+  r.prefork.rollouts.healthy(probe_of(called, value));
+  if (auto fault = sup::find_fault(r.prefork.rollouts))
+    complain(fmt::format("{}: {}", called, *fault));
+}
+bool same_bake_check(const run_request& a, const run_request& b) {
+  return a.prefork.rollouts.probe == b.prefork.rollouts.probe;
 }
 
 // --- of a master
@@ -213,8 +229,12 @@ constexpr auto all = std::to_array<setting>({
      same_command},
     {"demo", 0, nullptr, pool, shape::flag, "the bundled demo instead of a command", take_demo,
      in_spec<&sup::spec::function>},
-    {"workers", 'w', "N", pool, shape::number, "how many workers; auto: one a CPU (default 2)",
+    {"workers", 'w', "N", size, shape::number, "how many workers; auto: one a CPU (default 2)",
      take_workers, same_workers},
+    {"scale", 0, "HOW", size, shape::text,
+     "static: that many (default); or at most that many, by load: spare:MIN-MAX idle ones, "
+     "demand[:TIME] from none, backlog[:N] connections that wait",
+     take_scale, same_scale},
     {"graceful-timeout", 0, "TIME", pool, shape::number,
      "how long a worker may finish what it has in flight before KILL (default 30)", take_grace,
      same_ladder},
@@ -277,6 +297,12 @@ constexpr auto all = std::to_array<setting>({
     {"max-memory", 0, "SIZE", pool, shape::number,
      "replace a worker that uses more (PSS) for half a minute, such as 512M or 2G", take_max_memory,
      in_recycling<&sup::recycle_policy::max_memory>},
+    {"recycle-jitter", 0, "F", pool, shape::number,
+     "each worker draws its limits of requests and age from so much below them (default 0.1)",
+     take_recycle_jitter, in_recycling<&sup::recycle_policy::jitter>},
+    {"recycle-at-once", 0, "N", pool, shape::number,
+     "so many workers may be under replacement for that at a time (default 1)",
+     take_recycle_at_once, in_recycling<&sup::recycle_policy::at_once>},
     {"restart", 0, "[CAUSES:]WORDS", pool, shape::list,
      "when a worker that is gone is started again, such as transient,give-up=5/60s; with causes, "
      "after those; repeatable: see doc/restart.md (default: for ever, backing off)",
@@ -290,6 +316,9 @@ constexpr auto all = std::to_array<setting>({
     {"bake", 0, "TIME", rollout, shape::number,
      "how long those serve, watched, before an old one leaves (default 0)", take_bake,
      in_plan<&sup::rollout_plan::bake>},
+    {"bake-check", 0, "PROBE", rollout, shape::text,
+     "which they pass meanwhile, once a second, such as http://ADDR/PATH (default: none)",
+     take_bake_check, same_bake_check},
     {"batch", 0, "N", rollout, shape::number,
      "after those, so many are replaced at a time (default 1)",
      take_count<&sup::rollout_plan::batch, 1>, in_plan<&sup::rollout_plan::batch>},

@@ -111,6 +111,33 @@ BOOST_FIXTURE_TEST_CASE(a_scale_restarts_nobody, file) {
   app.end();
 }
 
+BOOST_FIXTURE_TEST_CASE(a_pool_follows_its_load_and_no_more_without_a_restart, file) {
+  write(pool("web", "workers = 4\nscale = 'spare:2-3'\ncanary = 2\n") + pool("mail"));
+  running app(*this, 3);
+  auto before = app.pids();
+  BOOST_REQUIRE(before["web"].size() == 2u);
+  BOOST_TEST(app.ask({"plan", path}).out == "  2 pools unchanged\n");
+
+  change("scale = 'spare:2-3'", "scale = 'static'");
+  auto fixed = app.ask({"apply", path});
+  BOOST_TEST(fixed.code == 0, fixed.err);
+  BOOST_TEST(fixed.out ==
+             "~ pool web: follows its load no more, scales 2 -> 4\n  1 pool unchanged\n");
+  auto after = app.pids();
+  BOOST_REQUIRE(after["web"].size() == 4u);
+  after["web"].resize(2);
+  BOOST_TEST((after == before));
+
+  // Nobody is busy: two of four are too many idle ones, one of them leaves.
+  change("scale = 'static'", "scale = 'spare:1-3'");
+  app.signal(SIGHUP);
+  app.wait_for("pool.resized", [](auto& e) { return e.at("target").as_int64() == 3; });
+  app.wait_for("worker.exited");
+  BOOST_TEST(app.ask({"plan", path}).out == "  2 pools unchanged\n");
+  BOOST_TEST((app.pids()["mail"] == before["mail"]));
+  app.end();
+}
+
 BOOST_FIXTURE_TEST_CASE(HUP_applies_the_file_as_it_is_now, file) {
   write(pool("web") + pool("mail"));
   running app(*this, 2);

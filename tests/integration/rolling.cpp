@@ -94,6 +94,22 @@ BOOST_FIXTURE_TEST_CASE(no_broken_deploy_loses_a_request_or_replaces_a_worker, d
       check_old_ones_serve(app, before);
     }
   }
+  // One that serves, and says at an address of its own that it is not well.
+  deploy(with("listener = take_listener()",
+              "import http.server, socketserver, threading\n"
+              "class Ill(http.server.BaseHTTPRequestHandler):\n"
+              "    def do_GET(self): self.send_error(500)\n"
+              "    def log_message(self, *_): pass\n"
+              "own = socketserver.UnixStreamServer('" +
+                  place.path() +
+                  "/w.%d' % os.getpid(), Ill)\n"
+                  "threading.Thread(target=own.serve_forever, daemon=True).start()\n"
+                  "listener = take_listener()"));
+  auto ill = app.ask({"reload", "--bake-check", "http://unix:" + (place / "w.{pid}") + ":/up"});
+  BOOST_TEST(ill.code == 9, ill.err);
+  BOOST_TEST(ill.err.find("500 Internal Server Error") != std::string::npos, ill.err);
+  check_old_ones_serve(app, before);
+  deploy(rows[2].text);
   // HUP is gated by the same options.
   app.signal(SIGHUP);
   app.wait_for("rollout.baking");

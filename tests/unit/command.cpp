@@ -26,6 +26,8 @@ BOOST_AUTO_TEST_CASE(good_ones) {
       {"/scale", R"({"delta": -2})", "scale -2"},
       {"/reload", "", "reload"},
       {"/reload", "{}", "reload"},
+      {"/reload", R"({"bake_check": "http://127.0.0.1:80/up"})",
+       "reload bake_check http://127.0.0.1:80/up"},
       {"/reload", R"({"canary": 2, "bake_s": 1.5, "batch": 4})",
        "reload canary 2 bake 1.5 s batch 4"},
       {"/reload", R"({"max_unavailable": 1, "progress_deadline_s": 60})",
@@ -89,6 +91,8 @@ BOOST_AUTO_TEST_CASE(bad_ones_are_named) {
       {"/reload", R"({"slot": 1})", "slot"},
       {"/reload", R"({"batch": 0})", "\"batch\" is an integer from 1"},
       {"/reload", R"({"bake_s": -1})", "\"bake_s\" is a number of seconds"},
+      {"/reload", R"({"bake_check": 1})", "\"bake_check\""},
+      {"/reload", R"({"bake_check": "ping"})", "ping"},
       {"/reload", R"({"bake_s": "1"})", "\"bake_s\" is a number of seconds"},
       {"/reload", R"({"to": 1})", "to"},
       {"/rollout/undo", R"({"to": 0})", "\"to\" is an integer from 1"},
@@ -174,6 +178,11 @@ BOOST_AUTO_TEST_CASE(a_client_says_only_what_is_to_be_otherwise) {
   BOOST_TEST(how.plan.max_unavailable == 1u);
   BOOST_TEST(how.plan.batch == 3u);
   BOOST_TEST((how.plan.bake == std::chrono::milliseconds(2500)));
+  BOOST_TEST(!how.probe);
+  auto checked = parse_command("/reload", R"({"bake_check": "tcp://127.0.0.1:1"})");
+  how = checked->how.over(supervisor::rollout_options().canary(2));
+  BOOST_TEST(how.probe.value().str() == "tcp://127.0.0.1:1");
+  BOOST_TEST(how.plan.canary == 2u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

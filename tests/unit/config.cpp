@@ -78,6 +78,11 @@ stdout = "/tmp/out"
 stderr = "null"
 restart = ["exit=78:give-up", "transient,fixed=2"]
 start-rate = "20/50"
+scale = "spare:2-4"
+max-age = "1h"
+recycle-jitter = 0.5
+recycle-at-once = 2
+bake-check = "http://127.0.0.1:8080/up"
 ready = "alive:0.25"
 
 [pool.all]
@@ -137,6 +142,11 @@ listeners = []
   BOOST_CHECK(web.what.restart.base == 2s);
   BOOST_TEST(web.what.restart.rules.size() == 1u);
   BOOST_TEST(web.what.starts.burst == 50u);
+  BOOST_TEST(web.scale == "spare:2-4");
+  BOOST_TEST(said.pools[0].size == 2u);
+  BOOST_TEST(web.what.recycle.jitter == 0.5);
+  BOOST_TEST(web.what.recycle.at_once == 2u);
+  BOOST_TEST(web.prefork.rollouts.probe.value().path == "/up");
 
   BOOST_TEST(said.pools[1].name == "all");
   BOOST_TEST((said.pools[1].said.what.listeners == strings{"http", "admin"}));
@@ -187,6 +197,13 @@ BOOST_AUTO_TEST_CASE(mistakes_are_told_with_their_place_and_the_way_out) {
       {web + "workers = true\n",
        {"3:1: workers is true or false; write workers = 5, or workers = \"...\""}},
       {web + "workers = 0\n", {"3:1: workers: \"0\" is neither auto nor a number from 1 to 10000"}},
+      {web + "scale = 'auto'\n",
+       {"3:1: scale: \"auto\" is not static, spare:MIN-MAX, demand[:TIME] or backlog[:N]"}},
+      {web + "scale = 'spare:5-6'\nworkers = 4\n",
+       {"3:1: scale: 5 idle workers are more than the 4 there may be"}},
+      {web + "bake-check = 'ping'\ncanary = 0\n",
+       {"3:1: bake-check: probe 'ping': write http://ADDR/PATH, tcp://ADDR, exec:PROGRAM "
+        "ARGUMENTS, log:TEXT or heartbeat"}},
       {web + "umask = 27\n", {"3:1: umask is a number; write umask = \"27\""}},
       {web + "chdir = 1979-05-27\n", {"3:1: chdir is a date or a time; write chdir = \"...\""}},
       {web + "no-new-privileges = 'yes'\n",
@@ -254,12 +271,12 @@ BOOST_AUTO_TEST_CASE(mistakes_are_told_with_their_place_and_the_way_out) {
        {"2:1: timeout: hang_timeout is for function workers: a program cannot be asked for a sign "
         "of life",
         "3:1: unknown key \"x\"; known are "
-        "listeners, command, demo, workers, graceful-timeout, boot-timeout, timeout, "
+        "listeners, command, demo, workers, scale, graceful-timeout, boot-timeout, timeout, "
         "request-timeout, stop-signal, stop-then, user, group, no-new-privileges, umask, chdir, "
         "env, limit, stdout, stderr, ready, liveness, liveness-period, liveness-timeout, "
-        "liveness-failures, liveness-start, max-requests, max-age, max-memory, restart, "
-        "start-rate, "
-        "canary, bake, batch, max-unavailable, progress-deadline, keep-generations",
+        "liveness-failures, liveness-start, max-requests, max-age, max-memory, "
+        "recycle-jitter, recycle-at-once, restart, start-rate, canary, bake, bake-check, batch, "
+        "max-unavailable, progress-deadline, keep-generations",
         "8:1: workers: \"-1\" is neither auto nor a number from 1 to 10000",
         "10:1: log-level: \"loud\" is not debug, info, notice, warning or error"}},
   };

@@ -226,6 +226,10 @@ BOOST_AUTO_TEST_CASE(how_a_reload_goes) {
   BOOST_CHECK(plan.progress_deadline == 5min);
   BOOST_TEST(plan.keep_generations == 3u);
   BOOST_CHECK(run_of({}).prefork.rollouts.plan == supervisor::rollout_plan());
+  auto checked = run_of({"--bake-check", "http://127.0.0.1:8080/healthz"}).prefork.rollouts;
+  BOOST_TEST(checked.probe.value().str() == "http://127.0.0.1:8080/healthz");
+  BOOST_TEST(static_cast<bool>(checked.health));
+  BOOST_CHECK(checked.plan.ask_every == 1s);
 
   // Only what is said: the master knows the rest.
   BOOST_TEST(body_of({"reload"}).as_object().empty());
@@ -233,6 +237,8 @@ BOOST_AUTO_TEST_CASE(how_a_reload_goes) {
   BOOST_TEST(body.at("bake_s").as_double() == 1.5);
   BOOST_TEST(body.at("canary").to_number<int>() == 0);
   BOOST_TEST(body.as_object().size() == 2u);
+  body = body_of({"reload", "--bake-check", "tcp://127.0.0.1:1"});
+  BOOST_TEST(body.at("bake_check").as_string() == "tcp://127.0.0.1:1");
   auto undo = control_of({"rollout", "undo", "--to", "3", "--batch", "2"});
   BOOST_TEST(undo.action == "undo");
   BOOST_TEST(body_of({"rollout", "undo", "--to", "3", "--batch", "2"}).at("to").as_int64() == 3);
@@ -282,7 +288,7 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--scale", "spare:3"}, "\"spare:3\" is not spare:MIN-MAX"},
       {{"run", "--scale", "spare:3-2"}, "\"spare:3-2\""},
       {{"run", "--scale", "spare:0-2"}, "\"spare:0-2\""},
-      {{"run", "--scale", "spare:3-4"}, "3 idle workers are more than --workers 2"},
+      {{"run", "--scale", "spare:3-4"}, "3 idle workers are more than the 2 there may be"},
       {{"run", "--scale", "demand:soon"}, "\"soon\""},
       {{"run", "--scale", "backlog:x"}, "\"backlog:x\""},
       {{"run", "--max-requests", "0"}, "--max-requests: \"0\""},
@@ -309,6 +315,12 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--canary", "0", "--bake", "1"}, "a bake and a health check need a canary"},
       {{"run", "--batch", "0"}, "--batch: \"0\""},
       {{"reload", "--canary", "some"}, "--canary: \"some\""},
+      {{"run", "--canary", "0", "--bake-check", "tcp://:1"}, "--bake-check: a bake"},
+      {{"run", "--bake-check", "http:/x"}, "--bake-check: "},
+      {{"reload", "--bake-check", "ping"}, "--bake-check: "},
+      {{"run", "--recycle-jitter", "1.1"}, "--recycle-jitter: \"1.1\" is not a number from 0 to 1"},
+      {{"run", "--recycle-jitter", "-0.1"}, "\"-0.1\""},
+      {{"run", "--recycle-at-once", "0"}, "--recycle-at-once: \"0\""},
       {{"reload", "--bake", "long"}, "--bake: \"long\""},
       {{"reload", "--keep-generations", "2"}, "--keep-generations"},
       {{"rollout"}, "action"},
@@ -359,6 +371,10 @@ BOOST_AUTO_TEST_CASE(how_long_workers_live_and_how_they_are_looked_after) {
                      "2h",
                      "--max-memory",
                      "512M",
+                     "--recycle-jitter",
+                     "0.25",
+                     "--recycle-at-once",
+                     "3",
                      "--liveness",
                      "heartbeat",
                      "--liveness",
@@ -376,6 +392,8 @@ BOOST_AUTO_TEST_CASE(how_long_workers_live_and_how_they_are_looked_after) {
   BOOST_TEST(run.what.recycle.max_requests == 1000u);
   BOOST_CHECK(run.what.recycle.max_age == 2h);
   BOOST_TEST(run.what.recycle.max_memory == 512u << 20);
+  BOOST_TEST(run.what.recycle.jitter == 0.25);
+  BOOST_TEST(run.what.recycle.at_once == 3u);
   BOOST_REQUIRE(run.what.liveness.size() == 2u);
   auto expected = supervisor::probe::http("127.0.0.1:{9100+slot}", "/up")
                       .every(5s)

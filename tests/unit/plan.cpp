@@ -119,7 +119,8 @@ BOOST_AUTO_TEST_CASE(how_it_rolls_changes_for_the_next_time) {
   for (auto& s : app::settings()) {
     if (s.of != app::setting::subject::rollout) continue;
     BOOST_TEST_CONTEXT(s.name) {
-      auto line = std::string(s.name) + " = 7\n";
+      bool check = s.name == std::string("bake-check");
+      auto line = std::string(s.name) + (check ? " = 'tcp://127.0.0.1:7'\n" : " = 7\n");
       auto made = app::make_plan(read(before), read(before + line));
       auto& change = made.pools.at(0);
       BOOST_TEST(!change.rolls);
@@ -131,24 +132,72 @@ BOOST_AUTO_TEST_CASE(how_it_rolls_changes_for_the_next_time) {
   BOOST_TEST(render(made) == "~ pool web: rolls otherwise from now on (canary, bake)\n");
 }
 
-// Each setting of a pool makes it roll under its own name, and scaling alone does not.
+// How many there are, whoever says it, restarts nobody.
+BOOST_AUTO_TEST_CASE(how_it_scales_is_no_reason_to_roll) {
+  struct {
+    std::string old, fresh;
+    strings told;
+  } const rows[] = {
+      {"", "scale = 'static'\n", {}},
+      {"",
+       "scale = 'spare:2-3'\n",
+       {"~ pool web: follows its load from now on (spare:2-3, at most 4)"}},
+      {"scale = 'spare:2-3'\n", "scale = 'spare:2-3'\n", {}},
+      {"scale = 'spare:2-3'\n",
+       "scale = 'demand'\n",
+       {"~ pool web: follows its load from now on (demand, at most 4)"}},
+      {"scale = 'spare:2-3'\n", "", {"~ pool web: follows its load no more, scales 2 -> 4"}},
+      {"scale = 'spare:2-3'\n",
+       "scale = 'spare:2-3'\numask = '077'\n",
+       {"~ pool web: rolls (umask)"}},
+  };
+  auto document = [](const std::string& more) {
+    return "[pool.web]\ncommand = ['x']\nworkers = 4\n" + more;
+  };
+  for (auto& row : rows) BOOST_TEST_CONTEXT(row.old << "->" << row.fresh)
+  BOOST_TEST(changes(document(row.old), document(row.fresh)) == row.told,
+             boost::test_tools::per_element());
+  auto more = "[pool.web]\ncommand = ['x']\nworkers = 8\nscale = 'demand'\n";
+  BOOST_TEST((changes(document("scale = 'demand'\n"), more) ==
+              strings{"~ pool web: follows its load from now on (demand, at most 8)"}));
+  BOOST_TEST(render(app::make_plan({}, read(more))) ==
+             "+ pool web: 0 workers of x, then by load (demand, at most 8)\n");
+}
+
+// Each setting of a pool makes it roll under its own name.
 BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
   const std::pair<const char*, const char*> values[] = {
-      {"command", "['other']"},   {"graceful-timeout", "7"},
-      {"boot-timeout", "7"},      {"stop-signal", "'INT'"},
-      {"stop-then", "['INT:1']"}, {"user", "'nobody'"},
-      {"group", "'nogroup'"},     {"no-new-privileges", "true"},
-      {"umask", "'077'"},         {"chdir", "'/'"},
-      {"env", "{ A = '1' }"},     {"limit", "{ nofile = 9 }"},
-      {"stdout", "'null'"},       {"stderr", "'null'"},
-      {"ready", "'notify'"},      {"listeners", "[]"},
-      {"timeout", "7"},           {"request-timeout", "7"},
-      {"demo", "true"},           {"restart", "['transient']"},
-      {"start-rate", "20"},       {"workers", "9"},
-      {"max-requests", "9"},      {"max-age", "'9h'"},
-      {"max-memory", "'9M'"},     {"liveness", "['heartbeat']"},
-      {"liveness-period", "9"},   {"liveness-timeout", "9"},
-      {"liveness-failures", "9"}, {"liveness-start", "9"},
+      {"command", "['other']"},
+      {"graceful-timeout", "7"},
+      {"boot-timeout", "7"},
+      {"stop-signal", "'INT'"},
+      {"stop-then", "['INT:1']"},
+      {"user", "'nobody'"},
+      {"group", "'nogroup'"},
+      {"no-new-privileges", "true"},
+      {"umask", "'077'"},
+      {"chdir", "'/'"},
+      {"env", "{ A = '1' }"},
+      {"limit", "{ nofile = 9 }"},
+      {"stdout", "'null'"},
+      {"stderr", "'null'"},
+      {"ready", "'notify'"},
+      {"listeners", "[]"},
+      {"timeout", "7"},
+      {"request-timeout", "7"},
+      {"demo", "true"},
+      {"restart", "['transient']"},
+      {"start-rate", "20"},
+      {"recycle-jitter", "0.5"},
+      {"max-requests", "9"},
+      {"max-age", "'9h'"},
+      {"max-memory", "'9M'"},
+      {"recycle-at-once", "9"},
+      {"liveness", "['heartbeat']"},
+      {"liveness-period", "9"},
+      {"liveness-timeout", "9"},
+      {"liveness-failures", "9"},
+      {"liveness-start", "9"},
   };
   for (auto& s : app::settings()) {
     if (s.of != app::setting::subject::pool) continue;
@@ -169,13 +218,8 @@ BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
       bool instead = s.name == std::string("command") || s.name == std::string("demo");
       auto made = app::make_plan(read(before), read((instead ? listeners : before) + line));
       auto& change = made.pools.at(0);
-      if (s.name == std::string("workers")) {
-        BOOST_TEST(!change.rolls);
-        BOOST_TEST(change.to == 9u);
-      } else {
-        BOOST_TEST(change.rolls);
-        BOOST_TEST(std::ranges::count(change.differing, s.name) == 1);
-      }
+      BOOST_TEST(change.rolls);
+      BOOST_TEST(std::ranges::count(change.differing, s.name) == 1);
     }
   }
 }

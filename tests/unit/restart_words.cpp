@@ -79,6 +79,7 @@ BOOST_AUTO_TEST_CASE(every_cause) {
                                {"signal=SEGV", set::signal(SIGSEGV)},
                                {"oom", set::of(exit_cause::out_of_memory)},
                                {"hang", set::of(exit_cause::hang)},
+                               {"probe", set::of(exit_cause::probe)},
                                {"request-timeout", set::of(exit_cause::request_timeout)},
                                {"boot-timeout", set::of(exit_cause::boot_timeout)},
                                {"launch", set::of(exit_cause::launch_failure)},

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "supervisor/probe.hpp"
 #include "supervisor/time.hpp"
 
 namespace supervisor {
@@ -66,6 +67,8 @@ struct rollout_options {
   /// the first no brings the old generation back. The next call follows when the one before has
   /// returned.
   rollout_options& healthy(health_check, duration every = std::chrono::seconds(1)) &;
+  /// The same: every ready worker of the new generation has to pass the probe.
+  rollout_options& healthy(::supervisor::probe, duration every = std::chrono::seconds(1)) &;
   /// After the canary, so many are replaced at a time.
   rollout_options& batch(unsigned count) &;
   /// 0: new ones come first; n: old ones leave first, at most so many at a time.
@@ -83,6 +86,11 @@ struct rollout_options {
   rollout_options&& healthy(health_check check, duration every = std::chrono::seconds(1)) && {
     return std::move(healthy(std::move(check), every));
   }
+  /// healthy() of a temporary.
+  rollout_options&& healthy(::supervisor::probe check,
+                            duration every = std::chrono::seconds(1)) && {
+    return std::move(healthy(std::move(check), every));
+  }
   /// batch() of a temporary.
   rollout_options&& batch(unsigned count) && { return std::move(batch(count)); }
   /// max_unavailable() of a temporary.
@@ -96,6 +104,7 @@ struct rollout_options {
 
   rollout_plan plan;    ///< the numbers
   health_check health;  ///< empty: crashes alone speak against a new generation
+  std::optional<::supervisor::probe> probe;  ///< what `health` asks, where that is a probe
 };
 
 /// Describes the first thing wrong with a plan, if anything is.

@@ -38,6 +38,8 @@ gate take_gate(json::object& body) {
   how.batch = take_count(body, "batch", 1);
   how.max_unavailable = take_count(body, "max_unavailable", 0);
   how.progress_deadline = take_seconds(body, "progress_deadline_s");
+  if (auto check = take(body, "bake_check"))
+    how.bake_check = probe::parse(text(*check, "bake_check"));
   return how;
 }
 
@@ -48,6 +50,7 @@ rollout_options gate::over(rollout_options how) const {
   plan.batch = batch.value_or(plan.batch);
   plan.max_unavailable = max_unavailable.value_or(plan.max_unavailable);
   plan.progress_deadline = progress_deadline.value_or(plan.progress_deadline);
+  if (bake_check) how.healthy(*bake_check);
   return how;
 }
 
@@ -55,6 +58,7 @@ std::string describe(const gate& how) {
   std::string words;
   if (how.canary) words += fmt::format(" canary {}", *how.canary);
   if (how.bake) words += fmt::format(" bake {}", describe(*how.bake));
+  if (how.bake_check) words += " bake_check " + how.bake_check->str();
   if (how.batch) words += fmt::format(" batch {}", *how.batch);
   if (how.max_unavailable) words += fmt::format(" max_unavailable {}", *how.max_unavailable);
   if (how.progress_deadline)

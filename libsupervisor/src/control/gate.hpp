@@ -13,6 +13,7 @@ struct gate {
   gate() = default;
   std::optional<unsigned> canary, batch, max_unavailable;
   std::optional<duration> bake, progress_deadline;
+  std::optional<probe> bake_check;
 
   /// The pool's own, but for what the client says.
   rollout_options over(rollout_options) const;

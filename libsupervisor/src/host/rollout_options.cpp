@@ -15,6 +15,7 @@ rollout_options& rollout_options::bake(duration d) & {
 }
 rollout_options& rollout_options::healthy(health_check asked, duration every) & {
   health = std::move(asked);
+  probe.reset();
   plan.ask_every = health ? std::max(every, duration(1)) : duration{};
   return *this;
 }
