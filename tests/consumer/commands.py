@@ -24,7 +24,7 @@ root = pathlib.Path(__file__).resolve().parent.parent.parent
 OURS = r'(prefork (run|status|top|scale|reload|restart|signal|stop)\b|(/bin/)?kill -|curl |c?make |cmake/|tests/bench/run )'
 # What pages leave to the reader.
 NAMES = {'SLOT': '0', 'SIGNAL': 'USR1', 'TIME': '1', 'N': '2', 'DIR': '/nowhere', 'FILE': '/nowhere',
-         'WORDS': 'transient'}
+         'WORDS': 'transient', 'PROBE': 'exec:true'}
 # Code spans that name a verb, and are no command: it wants to be told what.
 VERBS = r'prefork (scale|restart|signal)'
 patience = 60  # seconds
