@@ -34,6 +34,8 @@ else()
   # g++ 12 takes the inlined operator delete of a coroutine's frame for a mismatched one.
   target_compile_options(supervisor_options INTERFACE -fpch-preprocess -Wno-mismatched-new-delete)
 endif()
+# For the linker to leave out, function by function, what is not called.
+target_compile_options(supervisor_options INTERFACE $<$<NOT:$<CONFIG:Debug>>:-ffunction-sections> $<$<NOT:$<CONFIG:Debug>>:-fdata-sections>)
 if(SUPERVISOR_SANITIZE)
   set(flags -fsanitize=${SUPERVISOR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   if(SUPERVISOR_SANITIZE MATCHES undefined)

@@ -46,31 +46,22 @@ struct probe {
   static probe parse(std::string_view text);
 
   /// From the beginning of one look to that of the next.
-  probe every(duration d) const {
-    return with([&](probe& p) { p.period = d; });
-  }
+  probe every(duration d) const;
   /// How long an answer may take.
-  probe within(duration d) const {
-    return with([&](probe& p) { p.timeout = d; });
-  }
+  probe within(duration d) const;
   /// So many failures in a row, and the worker is ill.
-  probe ill_after(unsigned n) const {
-    return with([&](probe& p) { p.failures = n; });
-  }
+  probe ill_after(unsigned n) const;
   /// So many passes in a row, and the failures before are forgotten; a worker that is to get ready
   /// is so.
-  probe well_after(unsigned n) const {
-    return with([&](probe& p) { p.successes = n; });
-  }
+  probe well_after(unsigned n) const;
   /// From the worker's start, so long without a look.
-  probe after(duration d) const {
-    return with([&](probe& p) { p.start = d; });
-  }
+  probe after(duration d) const;
   /// For one worker: with its placeholders filled in.
   probe of(unsigned slot, pid_t pid) const;
   /// As parse() takes it.
   std::string str() const;
-  friend bool operator==(const probe&, const probe&) = default;
+  /// Part by part.
+  bool operator==(const probe&) const;
 
   way how = way::heartbeat;                    ///< what it does
   std::string target;                          ///< the address, the program, or the text
@@ -83,13 +74,7 @@ struct probe {
   duration start{};                            ///< see after()
 
  private:
-  probe(way w, std::string t) : how(w), target(std::move(t)) {}
-  template <typename Change>
-  probe with(Change change) const {
-    auto changed = *this;
-    change(changed);
-    return changed;
-  }
+  probe(way w, std::string t);
 };
 
 /// What one look has found.

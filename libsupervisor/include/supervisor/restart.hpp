@@ -176,11 +176,6 @@ struct restart_rule {
   friend bool operator==(const restart_rule&, const restart_rule&) = default;
 };
 
-inline restart_policy& restart_policy::on(causes when, restart_policy answer) {
-  rules.emplace_back(when, std::move(answer));
-  return *this;
-}
-
 /// What the decision looks at.
 struct restart_facts {
   exit_cause cause = exit_cause::none;  ///< why it is gone

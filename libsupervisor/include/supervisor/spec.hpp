@@ -79,15 +79,12 @@ struct requirement {
 /// temporary is safe in a co_await expression under g++ 12.
 struct spec {
   /// Workers that run the worker function registered under this name.
-  explicit spec(std::string function_name) : function(std::move(function_name)) {}
+  explicit spec(std::string function_name);
   /// Workers that are a program: looked up in PATH where it has no slash.
   static spec command(std::string program, std::vector<std::string> arguments = {});
 
   /// One argument more.
-  spec& arg(std::string value) & {
-    arguments.push_back(std::move(value));
-    return *this;
-  }
+  spec& arg(std::string value) &;
   /// One argument more.
   spec&& arg(std::string value) && { return std::move(arg(std::move(value))); }
   /// One variable more.
@@ -98,10 +95,7 @@ struct spec {
   }
 
   /// No worker is started while `pool` is not `what`; once it is, they start by themselves.
-  spec& after(std::string pool, need what = need::ready) & {
-    needs.emplace_back(std::move(pool), what);
-    return *this;
-  }
+  spec& after(std::string pool, need what = need::ready) &;
   /// The same, of a temporary.
   spec&& after(std::string pool, need what = need::ready) && {
     return std::move(after(std::move(pool), what));
@@ -128,7 +122,7 @@ struct spec {
   duration alive_for = std::chrono::milliseconds(500);  ///< see readiness
   duration boot_timeout =
       std::chrono::seconds(60);      ///< not ready by then: ended, cause boot_timeout
-  std::vector<stop_step> stop{{}};   ///< the ladder; after its last step comes KILL
+  std::vector<stop_step> stop;       ///< the ladder, one step by default; after its last comes KILL
   duration hang_timeout{};           ///< zero: never asked; else see doc/workers.md
   duration request_timeout{};        ///< a worker::request may last so long; zero: for ever
   restart_policy restart;            ///< when the next one is started
@@ -140,7 +134,8 @@ struct spec {
 
   /// A worker function, not a command.
   bool is_function() const noexcept { return !function.empty(); }
-  friend bool operator==(const spec&, const spec&) = default;
+  /// Part by part.
+  bool operator==(const spec&) const;
 };
 
 /// Describes the first thing wrong with a spec ("unknown limit 'nofiles'; known are ..."), if

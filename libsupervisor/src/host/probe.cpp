@@ -77,6 +77,10 @@ std::optional<std::string> find_in_address(const probe& p) {
 
 }  // namespace
 
+probe::probe(way w, std::string t) : how(w), target(std::move(t)) {}
+
+bool probe::operator==(const probe&) const = default;
+
 probe probe::exec(std::string program, std::vector<std::string> arguments) {
   probe p(way::exec, std::move(program));
   p.arguments = std::move(arguments);
@@ -110,6 +114,22 @@ probe probe::parse(std::string_view text) {
   if (auto fault = find_fault(*parsed)) throw std::invalid_argument(*fault);
   return std::move(*parsed);
 }
+
+namespace {
+
+template <typename Value>
+probe with(probe changed, Value probe::* part, Value value) {
+  changed.*part = value;
+  return changed;
+}
+
+}  // namespace
+
+probe probe::every(duration d) const { return with(*this, &probe::period, d); }
+probe probe::within(duration d) const { return with(*this, &probe::timeout, d); }
+probe probe::ill_after(unsigned n) const { return with(*this, &probe::failures, n); }
+probe probe::well_after(unsigned n) const { return with(*this, &probe::successes, n); }
+probe probe::after(duration d) const { return with(*this, &probe::start, d); }
 
 probe probe::of(unsigned slot, pid_t pid) const {
   auto filled = *this;

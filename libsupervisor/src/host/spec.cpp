@@ -180,6 +180,20 @@ std::optional<need> parse_need(std::string_view name) noexcept {
   return static_cast<need>(known - need_names.begin());
 }
 
+spec::spec(std::string function_name) : function(std::move(function_name)), stop(1) {}
+
+bool spec::operator==(const spec&) const = default;
+
+spec& spec::arg(std::string value) & {
+  arguments.push_back(std::move(value));
+  return *this;
+}
+
+spec& spec::after(std::string pool, need what) & {
+  needs.emplace_back(std::move(pool), what);
+  return *this;
+}
+
 spec spec::command(std::string program, std::vector<std::string> arguments) {
   spec s{std::string()};
   s.program = std::move(program);

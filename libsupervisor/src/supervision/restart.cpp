@@ -71,6 +71,11 @@ std::string_view to_string(verdict next) noexcept {
 
 bool restart_policy::operator==(const restart_policy&) const = default;
 
+restart_policy& restart_policy::on(causes when, restart_policy answer) {
+  rules.emplace_back(when, std::move(answer));
+  return *this;
+}
+
 const restart_policy& restart_policy::answer_to(exit_cause why,
                                                 const exit_status& how) const noexcept {
   for (auto& rule : rules)
