@@ -62,7 +62,7 @@ void add_run_options(CLI::App& run, run_texts& t) {
       ->take_last();
   run.add_option("-b,--bind", t.listeners,
                  "to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; "
-                 "repeatable (default http=127.0.0.1:8080)")
+                 "repeatable (default http=127.0.0.1:8080, or the sockets that systemd has passed)")
       ->type_name("[NAME=]ADDR")
       ->allow_extra_args(false);
   for (auto& s : settings())
@@ -135,8 +135,10 @@ run_request read_run(const CLI::App& run, run_texts& t, const strings& command) 
   auto scaling = scaling_of("--scale", result.scale, result.prefork.workers);
   result.prefork.workers = scaling.first;
   result.prefork.scale = std::move(scaling.run);
-  result.prefork.listeners =
-      read_listeners(t.listeners.empty() ? strings{"127.0.0.1:8080"} : t.listeners);
+  if (t.listeners.empty()) result.prefork.listeners = sup::inherited_listeners();
+  if (result.prefork.listeners.empty())
+    result.prefork.listeners =
+        read_listeners(t.listeners.empty() ? strings{"127.0.0.1:8080"} : t.listeners);
   check_placeholders(result.what, result.prefork.listeners);
   if (result.run.control.empty()) result.run.control = sup::default_control_path(result.run.name);
   return result;

@@ -26,6 +26,7 @@
 #include "log_writer.hpp"
 #include "process/kernel_host.hpp"
 #include "process/mold.hpp"
+#include "service_reporter.hpp"
 #include "start_failure.hpp"
 #include "supervision/live.hpp"
 #include "supervisor/errc.hpp"
@@ -109,6 +110,7 @@ class master {
   std::unique_ptr<host> host_;
   std::optional<::supervisor::supervisor> self_;
   std::optional<control_server> server_;
+  service_reporter reporter_;
   bool started_ = false;  ///< a pool was opened
   int code_ = exit_code::failed;
 };
@@ -120,16 +122,19 @@ master::master(int argc, char** argv, run_options options, bool functions)
       journal_([] {
         return std::pair<time_point, wall_time>(std::chrono::steady_clock::now(),
                                                 std::chrono::system_clock::now());
-      }) {
+      }),
+      reporter_(context_) {
   subscriptions_.push_back(journal_.subscribe([this](const event& e) {
     started_ = started_ || e.kind == event_kind::pool_opened;
     log_.write(e);
+    reporter_.see(e);
   }));
   take_control();
   take_pidfile();
   make_host(functions);
   self_.emplace(*host_, journal_, options_.name);
   serve_control();
+  reporter_.begin(*host_, *self_);
 }
 
 void master::take_control() {
@@ -175,6 +180,8 @@ void master::make_host(bool functions) {
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
     log_.write_output(key.pool, slot, is_stderr, line);
   };
+  how.inherited = kernel::take_listeners(::getpid());
+  how.on_listener = [this](const std::string& name, int socket) { reporter_.keep(name, socket); };
   host_ = make_kernel_host(context_.get_executor(), journal_, std::move(how));
 }
 
@@ -243,6 +250,12 @@ std::string default_control_path(std::string_view name) {
   const char* directory = std::getenv("XDG_RUNTIME_DIR");
   bool given = directory && *directory == '/';
   return fmt::format("{}/prefork/{}.sock", given ? directory : "/run", name);
+}
+
+std::vector<listener_spec> inherited_listeners() {
+  auto passed = kernel::passed_listeners(::getpid());
+  for (auto& each : passed) each.descriptor = -1;
+  return passed;
 }
 
 std::optional<int> mold_role(int argc, char** argv, std::span<const worker_function> functions) {

@@ -44,6 +44,11 @@ struct run_options {
 /// /run/prefork.
 std::string default_control_path(std::string_view name);
 
+/// The listening sockets that a service manager has passed to this process (LISTEN_FDS, see
+/// sd_listen_fds(3)), by the names it gives them; "http", "http2" and so on where it gives none
+/// that could be one. listen() takes such a socket where name and address are the same.
+std::vector<listener_spec> inherited_listeners();
+
 /// Takes the mold's role if this process was started for it, and returns its exit code; must be the
 /// first thing in main(), before any thread, io_context or file is made. Empty in any other
 /// process.

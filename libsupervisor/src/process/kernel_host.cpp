@@ -28,19 +28,12 @@ namespace {
 constexpr std::size_t most_prepared = 4;
 constexpr auto prepare_after = std::chrono::milliseconds(20);
 
-/// By name, as a worker gets them.
-template <typename Sockets>
-std::vector<std::pair<std::string, int>> numbers_of(const Sockets& sockets) {
-  std::vector<std::pair<std::string, int>> all;
-  for (auto& [name, socket] : sockets) all.emplace_back(name, socket->fd.get());
-  return all;
-}
-
 class kernel_host final : public host {
  public:
   kernel_host(asio::any_io_executor executor, journal& log, kernel_host_options options)
       : services_(std::move(executor), log, std::move(options)),
-        memory_(services_.options.memory_events) {}
+        memory_(services_.options.memory_events),
+        listeners_(std::move(services_.options.inherited), services_.options.on_listener) {}
   ~kernel_host() override;
 
   time_point now() const noexcept override { return steady_now(); }
@@ -61,9 +54,9 @@ class kernel_host final : public host {
   }
   void cancel(timer_id id) noexcept override { services_.timers.cancel(id); }
 
-  listener_spec listen(const listener_spec& wanted) override;
-  std::vector<listener_spec> listeners() const override;
-  void close_listener(const std::string& name) override;
+  listener_spec listen(const listener_spec& wanted) override { return listeners_.open(wanted); }
+  std::vector<listener_spec> listeners() const override { return listeners_.addresses(); }
+  void close_listener(const std::string& name) override { listeners_.close(name); }
 
   unsigned queued(const listener_names& names) const override;
   watch_id watch_queue(const listener_names& names, std::function<void()> readable) override;
@@ -103,18 +96,9 @@ class kernel_host final : public host {
 
  private:
   using program_name = std::pair<std::string, std::uint64_t>;  ///< pool and generation
-  /// A socket, open for as long as a name means it or a generation has it.
-  struct open_socket {
-    open_socket(listener_spec s, kernel::unique_fd f) : address(std::move(s)), fd(std::move(f)) {}
-    ~open_socket() { kernel::remove_listener(address); }
-    open_socket(const open_socket&) = delete;
-    listener_spec address;
-    kernel::unique_fd fd;
-  };
-  using named_socket = std::pair<std::string, std::shared_ptr<open_socket>>;
   struct generation {
     std::shared_ptr<const spec> what;
-    std::vector<named_socket> listeners;
+    std::vector<listener_table::named> listeners;
     std::shared_ptr<mold_program> mold;          ///< of functions
     program_view view;                           ///< of a command
     kernel::credentials who;                     ///< of a command
@@ -129,9 +113,6 @@ class kernel_host final : public host {
     bool forgotten = false;
   };
 
-  std::shared_ptr<open_socket> find_socket(const std::string& address);
-  std::vector<named_socket> listeners_of(const spec&) const;
-  std::vector<named_socket> listeners_named(const listener_names&) const;
   pid_t pid_of(child_id) const noexcept;
   std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
   std::shared_ptr<child> take_child(generation&);
@@ -145,8 +126,7 @@ class kernel_host final : public host {
 
   process_services services_;
   kernel::memory_events memory_;
-  std::vector<named_socket> listeners_;
-  std::vector<std::weak_ptr<open_socket>> sockets_;  ///< those of closed listeners too
+  listener_table listeners_;
   std::map<program_name, generation> programs_;
   std::map<child_id, held> children_;
   std::map<child_key, child_id> keys_;
@@ -163,67 +143,15 @@ kernel_host::~kernel_host() {
     if (program.mold) program.mold->close();
 }
 
-/// One that is still open is taken again: under another name, or before its last worker has left.
-std::shared_ptr<kernel_host::open_socket> kernel_host::find_socket(const std::string& address) {
-  std::erase_if(sockets_, [](auto& socket) { return socket.expired(); });
-  for (auto& each : sockets_)
-    if (auto socket = each.lock(); socket->address.address() == address) return socket;
-  return nullptr;
-}
-
-listener_spec kernel_host::listen(const listener_spec& wanted) {
-  auto known = std::ranges::find(listeners_, wanted.name, &named_socket::first);
-  auto spec = wanted;
-  if (known != listeners_.end() && wanted.matches(known->second->address))
-    spec.port = known->second->address.port;
-  auto socket = find_socket(spec.address());
-  if (!socket) {
-    auto fd = kernel::open_listener(spec);
-    sockets_.emplace_back(socket = std::make_shared<open_socket>(spec, std::move(fd)));
-  }
-  if (known == listeners_.end())
-    listeners_.emplace_back(spec.name, std::move(socket));
-  else
-    known->second = std::move(socket);
-  return spec;
-}
-
-std::vector<listener_spec> kernel_host::listeners() const {
-  std::vector<listener_spec> all;
-  for (auto& [name, socket] : listeners_) {
-    all.push_back(socket->address);
-    all.back().name = name;
-  }
-  return all;
-}
-
-void kernel_host::close_listener(const std::string& name) {
-  std::erase_if(listeners_, [&](auto& each) { return each.first == name; });
-}
-
-std::vector<kernel_host::named_socket> kernel_host::listeners_of(const spec& what) const {
-  return listeners_named(what.listeners);
-}
-
-std::vector<kernel_host::named_socket> kernel_host::listeners_named(
-    const listener_names& names) const {
-  if (!names) return listeners_;
-  std::vector<named_socket> chosen;
-  for (auto& name : *names) {
-    auto known = std::ranges::find(listeners_, name, &named_socket::first);
-    if (known != listeners_.end()) chosen.push_back(*known);
-  }
-  return chosen;
-}
-
 void kernel_host::open_program(const std::string& pool, std::uint64_t number,
                                std::shared_ptr<const spec> what, observer changed) {
+  listeners_.close_unclaimed();
   auto [it, added] = programs_.try_emplace({pool, number});
   auto& program = it->second;
   bool failed = program.mold && program.mold->view().failed;
   if (!added && program.mold && !failed) return program.mold->watch(std::move(changed));
   if (added || failed) program.what = std::move(what);
-  if (added) program.listeners = listeners_of(*program.what);
+  if (added) program.listeners = listeners_.find(program.what->listeners);
   if (program.what->is_function()) {
     program.mold = std::make_shared<mold_program>(
         services_, pool, number, program.what, numbers_of(program.listeners), std::move(changed),
@@ -318,7 +246,7 @@ void kernel_host::prepare(const program_name& name) {
 void kernel_host::start(child& made, const generation& program) {
   if (program.what->listeners)
     for (auto& name : *program.what->listeners)
-      if (std::ranges::find(program.listeners, name, &named_socket::first) ==
+      if (std::ranges::find(program.listeners, name, &listener_table::named::first) ==
           program.listeners.end())
         return made.fail({"listener", ENOENT, name});
   if (auto& failed = program.view_now().failed)
@@ -354,7 +282,7 @@ boost::system::error_code kernel_host::signal(child_id id, int number) {
 
 unsigned kernel_host::queued(const listener_names& names) const {
   unsigned waiting = 0;
-  for (auto& [name, socket] : listeners_named(names))
+  for (auto& [name, socket] : listeners_.find(names))
     waiting += kernel::accept_queue_length(socket->fd.get());
   return waiting;
 }
@@ -367,7 +295,7 @@ watch_id kernel_host::watch_queue(const listener_names& names, std::function<voi
     tell();
   };
   std::vector<watched_fd> watched;
-  for (auto& [name, socket] : listeners_named(names))
+  for (auto& [name, socket] : listeners_.find(names))
     watched.emplace_back(services_.executor, kernel::share_listener(socket->fd.get()), told);
   queue_watches_.emplace(id, std::move(watched));
   return id;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "host/host.hpp"
+#include "process/listener_table.hpp"
 #include "supervisor/journal.hpp"
 
 namespace supervisor {
@@ -18,6 +19,10 @@ struct kernel_host_options {
   /// longer than 16 KiB.
   std::function<void(const child_key&, unsigned slot, bool is_stderr, std::string_view line)>
       on_line;
+  /// Told of every listener that is opened or closed.
+  listener_table::observer on_listener;
+  /// Sockets that may be opened as listeners; those that are not are closed with the first program.
+  std::vector<kernel::inherited_listener> inherited;
   /// How long a mold that is up may take over its next answer: all it does is to fork. One that is
   /// stopped or traced is ended by then, and replaced.
   duration mold_patience = std::chrono::seconds(10);

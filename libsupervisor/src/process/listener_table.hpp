@@ -1,0 +1,59 @@
+// The listening sockets of a host, by name.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernel/service_manager.hpp"
+#include "kernel/unique_fd.hpp"
+#include "supervisor/listener.hpp"
+
+namespace supervisor {
+
+/// A socket, open for as long as a name means it or a generation has it.
+struct open_listener {
+  open_listener(listener_spec a, kernel::unique_fd f, bool o)
+      : address(std::move(a)), fd(std::move(f)), ours(o) {}
+  ~open_listener();
+  open_listener(const open_listener&) = delete;
+  listener_spec address;
+  kernel::unique_fd fd;
+  bool ours;  ///< made by us; an inherited one's file is its maker's
+};
+
+class listener_table {
+ public:
+  using named = std::pair<std::string, std::shared_ptr<open_listener>>;
+  /// A name means this socket from now on; none (-1) any more.
+  using observer = std::function<void(const std::string& name, int socket)>;
+  /// `inherited` are taken where one is to be opened under the same name, at the same address.
+  listener_table(std::vector<kernel::inherited_listener> inherited, observer told)
+      : inherited_(std::move(inherited)), told_(std::move(told)) {}
+
+  /// See host::listen().
+  listener_spec open(const listener_spec& wanted);
+  void close(const std::string& name);
+  /// Those inherited that nobody has opened: clients of theirs would wait for ever.
+  void close_unclaimed() { inherited_.clear(); }
+  std::vector<listener_spec> addresses() const;
+  /// Those of these names that are open; without names all.
+  std::vector<named> find(const std::optional<std::vector<std::string>>& names) const;
+
+ private:
+  std::shared_ptr<open_listener> find_open(const std::string& address);
+  std::shared_ptr<open_listener> make(listener_spec&);
+
+  std::vector<named> names_;
+  std::vector<std::weak_ptr<open_listener>> sockets_;  ///< those of closed names too
+  std::vector<kernel::inherited_listener> inherited_;
+  observer told_;
+};
+
+/// By name, as a worker gets them.
+std::vector<std::pair<std::string, int>> numbers_of(const std::vector<listener_table::named>&);
+
+}  // namespace supervisor
