@@ -25,6 +25,7 @@ policy_result circuit_breaker(::supervisor::supervisor&);
 policy_result cron(::supervisor::supervisor&);
 policy_result canary(::supervisor::supervisor&, std::function<unsigned()>);
 policy_result pair(::supervisor::supervisor&);
+policy_result app_and_sidecar(::supervisor::supervisor&);
 
 namespace {
 
@@ -295,6 +296,35 @@ BOOST_FIXTURE_TEST_CASE(pair_gives_up_beyond_its_intensity, world) {
   start(pair);
   BOOST_TEST(run() == 1);
   BOOST_TEST(processes().empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(tree_restarts_a_pair_and_ends_when_that_fails_too_often, world) {
+  start(app_and_sidecar);
+  run_for(1s);
+  BOOST_TEST(has("app"));
+  BOOST_TEST(has("sidecar"));
+  run_for(1min);
+  BOOST_TEST(noted("still here") == 1u);
+  // The sidecar goes with the app, three times; the fourth restarts the pair, once.
+  auto alone = pid_of("sidecar", 0);
+  unsigned restarts = 0;
+  while (!exit_code() && restarts < 20) {
+    kill(pid_of("app", 0), SIGSEGV);
+    ++restarts;
+    run_for(1s);
+    if (exit_code()) break;
+    BOOST_TEST(pid_of("sidecar", 0) != alone);
+    alone = pid_of("sidecar", 0);
+  }
+  BOOST_TEST(restarts == 8u);
+  BOOST_TEST(exit_code().value() == 1);
+  BOOST_TEST(processes().empty());
+}
+
+BOOST_FIXTURE_TEST_CASE(tree_stops_in_order, world) {
+  start(app_and_sidecar);
+  run_for(1s);
+  end();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

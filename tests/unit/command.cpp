@@ -157,7 +157,17 @@ BOOST_AUTO_TEST_CASE(the_status_has_its_shape) {
   supervisor::master_status master;
   master.pid = 10;
   master.version = "1";
-  auto status = to_json(master, {pool});
+  supervisor::group_status group;
+  group.name = "shop";
+  group.strategy = "one_for_all";
+  group.children.emplace_back().name = "web";
+  auto status = to_json(master, {pool}, {group});
+  auto& in_group = status["groups"].as_array().at(0).as_object();
+  for (auto* name : {"name", "state", "strategy", "reason", "children"})
+    BOOST_TEST(in_group.contains(name), name);
+  auto& child = in_group["children"].as_array().at(0).as_object();
+  for (auto* name : {"name", "kind", "state", "restarts", "last_end"})
+    BOOST_TEST(child.contains(name), name);
   for (auto* name : {"pid", "main_pid", "version", "uptime_s"})
     BOOST_TEST(status["master"].as_object().contains(name), name);
   auto& row = status["pools"].as_array().at(0).as_object();

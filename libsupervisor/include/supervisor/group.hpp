@@ -19,6 +19,7 @@
 namespace supervisor {
 
 class group_keeper;  // src/supervision/group_keeper.hpp
+class pool;
 struct outcome;
 struct group_spec;
 
@@ -74,6 +75,8 @@ struct child_spec {
   /// A pool of workers. Its slots go by the restart policy of `what`; the pool has ended when each
   /// of them has finished or given up, or one escalates.
   static child_spec pool(std::string name, spec what, unsigned size);
+  /// A pool that there is already, with the workers it has.
+  static child_spec pool(::supervisor::pool there);
   /// A coroutine, which has started when it says so.
   static child_spec coroutine(std::string name, coroutine_function make);
   /// A coroutine, which has started at once.
@@ -99,15 +102,30 @@ struct child_spec {
     is_significant = true;
     return *this;
   }
+  /// How long a coroutine may take to end once it is cancelled. When that has passed the group goes
+  /// on without it, and says so; it is not started again before it has ended. The others have the
+  /// stop ladder of their spec.
+  child_spec& shutdown(duration within) {
+    stop_within = within;
+    return *this;
+  }
+  /// Called when the group has opened the child's pool: to say how that rolls, say, or to scale it.
+  child_spec& opened(std::function<void(::supervisor::pool)> told) {
+    on_open = std::move(told);
+    return *this;
+  }
 
-  std::string name;                             ///< of the child, and of its pool or group
-  kind what = kind::process;                    ///< which of the following counts
-  std::shared_ptr<const spec> program;          ///< process, pool: what it runs
-  unsigned size = 1;                            ///< pool: its workers
-  coroutine_function make;                      ///< coroutine
-  std::shared_ptr<const group_spec> children;   ///< group
-  restart_type type = restart_type::permanent;  ///< whether the group starts it again
-  bool is_significant = false;                  ///< see significant()
+  std::string name;                                 ///< of the child, and of its pool or group
+  kind what = kind::process;                        ///< which of the following counts
+  std::shared_ptr<const spec> program;              ///< process, pool: what it runs
+  unsigned size = 1;                                ///< pool: its workers
+  coroutine_function make;                          ///< coroutine
+  std::shared_ptr<const group_spec> children;       ///< group
+  restart_type type = restart_type::permanent;      ///< whether the group starts it again
+  bool is_significant = false;                      ///< see significant()
+  duration stop_within = std::chrono::seconds(30);  ///< coroutine: see shutdown()
+  std::function<void(::supervisor::pool)> on_open;  ///< process, pool: see opened()
+  bool is_there = false;                            ///< pool: there was one before
 
  private:
   child_spec(std::string n, kind k) : name(std::move(n)), what(k) {}
@@ -139,6 +157,12 @@ struct group_spec {
     shutdown = when;
     return *this;
   }
+  /// So many starts a second, and so many at once, of all workers in it and in the groups within it
+  /// together; each pool's own bound counts as well.
+  group_spec& start_at_most(start_rate most) {
+    starts = most;
+    return *this;
+  }
   /// One child more, started after those before and stopped before them.
   group_spec& child(child_spec c) {
     children.push_back(std::move(c));
@@ -149,6 +173,7 @@ struct group_spec {
   unsigned most_restarts = 5;                     ///< see intensity()
   duration period = std::chrono::seconds(60);     ///< see intensity()
   auto_shutdown shutdown = auto_shutdown::never;  ///< see ends()
+  std::optional<start_rate> starts;               ///< see start_at_most(); empty: no bound
   std::vector<child_spec> children;               ///< from left to right
 };
 /// The first thing wrong with a group, if anything is: "child web: ...", "two children are named
@@ -168,6 +193,7 @@ struct child_status {
 struct group_status {
   std::string name;                    ///< of the group
   std::string state;                   ///< "starting", "running", "stopping", "stopped"
+  std::string strategy;                ///< "one_for_one"
   std::string reason;                  ///< why it stops or has stopped
   std::vector<child_status> children;  ///< from left to right
 };
@@ -204,6 +230,13 @@ class group {
   boost::asio::awaitable<outcome> restart_child(std::string name);
   /// Forgets a child that has stopped or ended.
   outcome delete_child(std::string name);
+  /// Ends the group at once, and those within it, and leaves their processes and pools as they are:
+  /// for another group to have them, see child_spec::pool(). A coroutine would be left alone:
+  /// errc::invalid_argument where there is one.
+  outcome release();
+
+  /// For the library's own rooms and its tests.
+  group_keeper& keeper() const { return *keeper_; }
 
  private:
   std::shared_ptr<group_keeper> keeper_;

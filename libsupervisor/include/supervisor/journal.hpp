@@ -88,12 +88,13 @@ enum class event_kind : std::uint8_t {
                      ///< end]
   group_stopping,    ///< [count: ending, number: by failure, a command, significant children; text]
   group_stopped,     ///< nothing of it runs
+  group_released,    ///< it ends, and its children go on without it
   member_added,      ///< [member, count: restart type, number: 1 = significant, text: its kind]
   member_starting,   ///< told to start [member]
   member_started,    ///< [member]
-  member_stopping,   ///< told to leave [member]
-  member_ended,      ///< [member, count: ending, text: how]
-  member_rests,      ///< not started again [member]
+  member_stopping,   ///< told to leave [member; deadline: of a coroutine, when it is given up]
+  member_ended,  ///< [member, count: ending, number: 1 = it has not, and is given up, text: how]
+  member_rests,  ///< not started again [member]
   member_stop_asked,   ///< by a command [member]
   member_start_asked,  ///< by a command [member]
   member_removed,      ///< [member]

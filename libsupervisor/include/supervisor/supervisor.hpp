@@ -36,6 +36,7 @@ class worker;
 class pool_keeper;       // src/supervision/pool_keeper.hpp
 class group;             // supervisor/group.hpp
 struct group_spec;       // supervisor/group.hpp
+struct group_state;      // src/supervision/group_state.hpp
 struct pool_state;       // src/supervision/state.hpp
 struct foundation;       // src/host/foundation.hpp
 struct library_options;  // supervisor/library.hpp
@@ -267,12 +268,18 @@ class supervisor {
   /// `specs` are what the workers of each of its generations are.
   ::supervisor::pool adopt(pool_state state,
                            std::map<std::uint64_t, std::shared_ptr<const spec>> specs);
+  /// Goes on with a group where its written state stands, once the policy names it with group():
+  /// with its pools, which are adopted before; its coroutines, which died with the supervisor
+  /// before, begin anew.
+  void adopt(group_state state);
   /// Starts the children of a group, from left to right, and keeps them; returns at once. When it
   /// ends by itself, serve() returns as after request_stop(). Throws std::invalid_argument with
   /// find_fault()'s words and for names that are taken; errc::pool_closed as pool().
   ::supervisor::group group(std::string name, group_spec what);
   /// Those that are not stopped, in the order in which they were made.
   std::vector<::supervisor::pool> pools() const;
+  /// Each before those within it; a stopped one too, until its name is given again.
+  std::vector<::supervisor::group> groups() const;
   /// The pool of that name, if there is one; a stopped one too, until its name is given again.
   std::optional<::supervisor::pool> find_pool(std::string_view name) const;
 

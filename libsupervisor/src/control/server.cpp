@@ -237,7 +237,9 @@ reply control_server::impl::look(std::string_view path) const {
     master.main_pid = about.main_pid;
     master.version = about.version;
     master.uptime = world.now() - started;
-    answer.body = to_json(master, pools);
+    std::vector<group_status> groups;
+    for (auto& group : self.groups()) groups.push_back(group.status());
+    answer.body = to_json(master, pools, groups);
   } else if (path == "/rollout") {
     answer.body = history_to_json(pools);
   } else if (path == "/livez") {

@@ -63,6 +63,16 @@ json::value to_json(const std::optional<rollout_status>& now) {
   return row;
 }
 
+json::object to_json(const child_status& child) {
+  json::object row;
+  row["name"] = child.name;
+  row["kind"] = child.kind;
+  row["state"] = child.state;
+  row["restarts"] = child.restarts;
+  row["last_end"] = printable(child.last_end);
+  return row;
+}
+
 template <typename T>
 json::array array_of(const std::vector<T>& all) {
   json::array rows;
@@ -121,7 +131,8 @@ json::object history_to_json(const std::vector<pool_status>& pools) {
   return all;
 }
 
-json::object to_json(const master_status& master, const std::vector<pool_status>& pools) {
+json::object to_json(const master_status& master, const std::vector<pool_status>& pools,
+                     const std::vector<group_status>& groups) {
   json::object about;
   about["name"] = master.name;
   about["pid"] = master.pid;
@@ -131,6 +142,17 @@ json::object to_json(const master_status& master, const std::vector<pool_status>
   json::object all;
   all["master"] = std::move(about);
   all["pools"] = array_of(pools);
+  json::array rows;
+  for (auto& group : groups) {
+    json::object row;
+    row["name"] = group.name;
+    row["state"] = group.state;
+    row["strategy"] = group.strategy;
+    row["reason"] = printable(group.reason);
+    row["children"] = array_of(group.children);
+    rows.push_back(std::move(row));
+  }
+  all["groups"] = std::move(rows);
   return all;
 }
 

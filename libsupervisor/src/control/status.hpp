@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "supervisor/group.hpp"
 #include "supervisor/supervisor.hpp"
 
 namespace supervisor {
@@ -23,7 +24,8 @@ struct master_status {
 boost::json::object to_json(const slot_status&);
 boost::json::object to_json(const pool_status&);
 /// The answer to GET /status.
-boost::json::object to_json(const master_status&, const std::vector<pool_status>&);
+boost::json::object to_json(const master_status&, const std::vector<pool_status>&,
+                            const std::vector<group_status>&);
 
 /// The answer to GET /rollout: what is under way, and what was.
 boost::json::object history_to_json(const std::vector<pool_status>&);

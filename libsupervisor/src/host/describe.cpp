@@ -196,6 +196,8 @@ std::string of_group(const event& e) {
       return e.text.empty() ? "stopping" : "stopping: " + e.text;
     case event_kind::group_stopped:
       return "stopped, nothing of it runs";
+    case event_kind::group_released:
+      return "released, its children go on without it";
     case event_kind::member_added:
       return fmt::format("child {}: added, a {}", e.member, e.text);
     case event_kind::member_starting:

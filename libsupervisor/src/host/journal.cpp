@@ -145,6 +145,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "group.stopping";
     case event_kind::group_stopped:
       return "group.stopped";
+    case event_kind::group_released:
+      return "group.released";
     case event_kind::member_added:
       return "member.added";
     case event_kind::member_starting:
@@ -219,6 +221,8 @@ severity severity_of(const event& e) noexcept {
       return severity::debug;
     case event_kind::group_restarting:
       return severity::warning;
+    case event_kind::member_ended:
+      return e.number ? severity::warning : severity::info;
     case event_kind::group_stopping:
       return e.number == 0 ? severity::error : severity::notice;
     case event_kind::mold_exited:

@@ -10,6 +10,7 @@
 #include "simulation/invariants.hpp"
 #include "simulation/simulated_host.hpp"
 #include "simulation/virtual_loop.hpp"
+#include "supervision/group_keeper.hpp"
 #include "supervision/live.hpp"
 #include "supervision/pool_keeper.hpp"
 
@@ -160,9 +161,12 @@ void simulation::restart_supervisor() {
   std::vector<std::pair<pool_state, program_specs>> written;
   for (auto& pool : impl_->self->pools())
     written.emplace_back(pool.keeper().state(), pool.keeper().specs());
+  std::vector<group_state> groups;
+  for (auto& group : impl_->self->groups()) groups.push_back(group.keeper().state());
   impl_->crash();
   impl_->self.emplace(impl_->host, impl_->log, impl_->name);
   for (auto& [state, specs] : written) impl_->self->adopt(std::move(state), std::move(specs));
+  for (auto& state : groups) impl_->self->adopt(std::move(state));
   impl_->live();
 }
 

@@ -65,6 +65,12 @@ child_spec child_spec::pool(std::string name, spec what, unsigned size) {
   return child;
 }
 
+child_spec child_spec::pool(::supervisor::pool there) {
+  auto child = pool(there.name(), there.what(), there.size());
+  child.is_there = true;
+  return child;
+}
+
 child_spec child_spec::coroutine(std::string name, coroutine_function make) {
   child_spec child(std::move(name), kind::coroutine);
   child.make = std::move(make);
@@ -148,11 +154,13 @@ group_status describe_group(const group_state& g) {
   group_status status;
   status.name = g.name;
   status.state = name_of(g.now);
+  status.strategy = to_string(g.restarts);
   status.reason = g.why;
   for (auto& m : g.members) {
     child_status row;
     row.name = m.name;
     row.state = state_of(g, m);
+    row.kind = m.kind;
     row.last_end = m.how;
     row.restarts = m.starts > 1 ? m.starts - 1 : 0;
     status.children.push_back(std::move(row));
@@ -177,5 +185,6 @@ asio::awaitable<outcome> group::restart_child(std::string child) {
   return keeper_->restart_child(std::move(child));
 }
 outcome group::delete_child(std::string child) { return keeper_->delete_child(child); }
+outcome group::release() { return keeper_->release(); }
 
 }  // namespace supervisor

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "host/interruptible.hpp"
+#include "host/span.hpp"
 #include "supervisor/errc.hpp"
 
 namespace asio = boost::asio;
@@ -32,22 +33,27 @@ asio::awaitable<void> keep(std::weak_ptr<group_keeper> group,
 
 }  // namespace
 
-group_keeper::group_keeper(const group_world& world, std::string name, group_spec what,
-                           std::function<void()> told)
+group_keeper::group_keeper(const group_world& world, group_state state,
+                           std::vector<child_spec> children, std::function<void()> told)
     : world_(world),
-      state_(begin_group(std::move(name), what)),
-      first_(std::move(what.children)),
+      state_(std::move(state)),
+      first_(std::move(children)),
       told_(std::move(told)),
       changed_(world.outside) {
-  subscription_ = world_.log.subscribe([this](const event& e) {
-    if (e.group == state_.name) {
-      apply(state_, e);
-      changed_->notify();
-      if (told_) told_();
-    } else if (!e.pool.empty() && members_.contains(e.pool)) {
-      changed_->notify();
-    }
-  });
+  subscription_ = world_.log.subscribe([this](const event& e) { take_in(e); });
+}
+
+void group_keeper::take_in(const event& e) {
+  if (e.group == state_.name) {
+    apply(state_, e);
+    changed_->notify();
+    if (told_) told_();
+    return;
+  }
+  if (e.pool.empty()) return;
+  if (state_.starts && e.kind == event_kind::worker_launched && holds(e.pool))
+    state_.budget = take_start(state_.budget, *state_.starts, e.at);
+  if (members_.contains(e.pool)) changed_->notify();
 }
 
 void group_keeper::start() {
@@ -56,7 +62,41 @@ void group_keeper::start() {
   opened.text = to_string(state_.restarts);
   transition(std::move(opened));
   for (auto& child : std::exchange(first_, {})) add(child);
+  running_ = true;
   world_.keeping.spawn(keep(weak_from_this(), &group_keeper::run));
+}
+
+/// A child whose kind of code cannot be found any more is forgotten.
+void group_keeper::resume() {
+  const auto written = state_.members;
+  for (auto& m : written) {
+    auto known = spec_of(m);
+    if (!known) {
+      transition(about(event_kind::member_removed, state_, m));
+      continue;
+    }
+    make(std::move(*known));
+    members_.find(m.name)->second->resume(m);
+  }
+  first_.clear();
+  running_ = true;
+  if (state_.now == group_phase::stopped && told_) told_();
+  world_.keeping.spawn(keep(weak_from_this(), &group_keeper::run));
+}
+
+/// As the policy says now; one that was added later is known by its pool.
+std::optional<child_spec> group_keeper::spec_of(const member_state& m) const {
+  auto said = std::ranges::find(first_, m.name, &child_spec::name);
+  if (said != first_.end()) return *said;
+  auto pool = world_.find_pool(m.name);
+  if (!pool || pool->state().stopped) return {};
+  auto& p = pool->state();
+  auto known = m.kind == to_string(child_spec::kind::process)
+                   ? child_spec::process(m.name, pool->what(p.generation))
+                   : child_spec::pool(m.name, pool->what(p.generation), p.target);
+  known.type = m.type;
+  known.is_significant = m.significant;
+  return known;
 }
 
 void group_keeper::dismiss() noexcept {
@@ -77,13 +117,19 @@ asio::awaitable<void> group_keeper::run() {
     if (observe()) continue;
     auto next = next_event(state_);
     if (!next) {
-      co_await changed_->wait();
+      co_await changed_->wait(next_deadline());
       continue;
+    }
+    if (next->kind == event_kind::member_stopping) {
+      auto& child = specs_.at(next->member);
+      if (child.what == child_spec::kind::coroutine)
+        next->deadline = later(world_.outside.now(), child.stop_within);
     }
     auto done = *next;
     transition(std::move(*next));
     act(done);
   }
+  running_ = false;
   if (dismissed_) co_return;
   for (auto& [name, child] : members_) child->close();
   subscription_.reset();  // another group may have the name from now on
@@ -106,8 +152,26 @@ bool group_keeper::observe() {
       transition(about(event_kind::member_started, state_, m));
       return true;
     }
+    if (m.now == member_phase::stopping && m.deadline <= world_.outside.now()) return give_up(m);
   }
   return false;
+}
+
+/// Nothing can end a coroutine that does not.
+bool group_keeper::give_up(const member_state& m) {
+  auto e = about(event_kind::member_ended, state_, m);
+  e.count = static_cast<std::int64_t>(ending::abnormal);
+  e.number = 1;
+  e.text = "cancelled, it has not ended within " + describe(specs_.at(m.name).stop_within) +
+           ", and is given up";
+  transition(std::move(e));
+  return true;
+}
+
+time_point group_keeper::next_deadline() const {
+  auto next = never;
+  for (auto& m : state_.members) next = std::min(next, m.deadline);
+  return next;
 }
 
 /// What an event of ours means for the child.
@@ -138,12 +202,37 @@ void group_keeper::add(child_spec child) {
   e.count = static_cast<std::int64_t>(child.type);
   e.number = child.is_significant;
   e.text = to_string(child.what);
+  make(std::move(child));
+  transition(std::move(e));
+}
+
+void group_keeper::make(child_spec child) {
   members_[child.name] = make_member(child, world_, [weak = weak_from_this()] {
     auto self = weak.lock();
     if (self && self->changed_) self->changed_->notify();
   });
   specs_.emplace(child.name, std::move(child));
-  transition(std::move(e));
+}
+
+// What it bounds together.
+
+bool group_keeper::holds(std::string_view pool) const {
+  return std::ranges::any_of(members_, [&](auto& m) { return m.second->holds(pool); });
+}
+
+unsigned group_keeper::count_waiting(std::string_view before) const {
+  unsigned n = 0;
+  for (auto& m : state_.members) {
+    auto& child = *members_.find(m.name)->second;
+    n += child.count_waiting(before);
+    if (child.holds(before)) break;
+  }
+  return n;
+}
+
+time_point group_keeper::turn_of(std::string_view pool, unsigned ahead, time_point now) const {
+  if (!state_.starts || state_.now == group_phase::stopped || !holds(pool)) return now;
+  return next_start(state_.budget, *state_.starts, 0, count_waiting(pool) + ahead, now);
 }
 
 void group_keeper::transition(event e) {
@@ -151,13 +240,7 @@ void group_keeper::transition(event e) {
   world_.log.record(std::move(e));  // comes back to the subscription
 }
 
-group_status group_keeper::status() const {
-  auto status = describe_group(state_);
-  for (auto& child : status.children)
-    if (auto known = specs_.find(child.name); known != specs_.end())
-      child.kind = to_string(known->second.what);
-  return status;
-}
+group_status group_keeper::status() const { return describe_group(state_); }
 
 // Commands.
 
@@ -224,6 +307,32 @@ outcome group_keeper::delete_child(const std::string& name) {
   transition(std::move(e));
   act(done);
   return {};
+}
+
+outcome group_keeper::release() {
+  if (state_.ends()) return closed();
+  if (has_coroutines())
+    return failure(errc::invalid_argument,
+                   "group " + state_.name + " has a coroutine, which would be left alone");
+  let_go();
+  return {};
+}
+
+bool group_keeper::has_coroutines() const {
+  return std::ranges::any_of(state_.members, [&](auto& m) {
+    auto* within = members_.find(m.name)->second->subgroup();
+    if (within) return within->has_coroutines();
+    return m.kind == to_string(child_spec::kind::coroutine);
+  });
+}
+
+void group_keeper::let_go() {
+  if (state_.now == group_phase::stopped) return;
+  transition(event(event_kind::group_released));
+  for (auto& [name, child] : members_)
+    if (auto* within = child->subgroup()) within->let_go();
+  members_.clear();
+  subscription_.reset();  // another group may have the name from now on
 }
 
 // The waiting.

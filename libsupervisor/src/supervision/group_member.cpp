@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <csignal>
 #include <exception>
+#include <stdexcept>
 
 #include "host/interruptible.hpp"
 #include "supervision/decide.hpp"
@@ -30,7 +31,11 @@ ending ending_of(const slot_state& s) {
 class pool_member final : public member {
  public:
   pool_member(const child_spec& what, const group_world& world)
-      : world_(world), name_(what.name), program_(what.program), size_(what.size) {}
+      : world_(world),
+        name_(what.name),
+        program_(what.program),
+        size_(what.size),
+        on_open_(what.on_open) {}
 
   void start() override {
     told_ = opened_ = false;
@@ -47,6 +52,18 @@ class pool_member final : public member {
   }
   void close() override {
     if (opened_) static_cast<void>(pool_->stop(false));
+  }
+  void resume(const member_state& m) override {
+    if (m.now == member_phase::down) return;
+    pool_ = world_.find_pool(name_);
+    opened_ = pool_ && !pool_->state().stopped;
+    // Of one that was there the end is news; one that was to be opened is so now.
+    told_ = m.now == member_phase::stopping || (m.now == member_phase::up && !opened_);
+  }
+
+  bool holds(std::string_view pool) const override { return pool == name_; }
+  unsigned count_waiting(std::string_view before) const override {
+    return before == name_ || !pool_ ? 0 : pool_->count_waiting();
   }
 
   member_view look() override {
@@ -70,6 +87,7 @@ class pool_member final : public member {
     if (opened_ || told_ || (pool_ && !pool_->state().stopped)) return;
     pool_ = world_.open_pool(name_, *program_, size_);
     opened_ = true;
+    if (on_open_) on_open_(::supervisor::pool(pool_));
   }
   static member_view gone() {
     member_view view{standing::ended};
@@ -93,6 +111,7 @@ class pool_member final : public member {
   std::string name_;
   std::shared_ptr<const spec> program_;
   unsigned size_;
+  std::function<void(::supervisor::pool)> on_open_;
   bool opened_ = false;
   bool told_ = false;
   std::shared_ptr<pool_keeper> pool_;
@@ -102,7 +121,7 @@ class pool_member final : public member {
 child_spec as_pool(const child_spec& process) {
   auto only_once = *process.program;
   only_once.restart = restart_policy().temporary();
-  return child_spec::pool(process.name, std::move(only_once), 1);
+  return child_spec::pool(process.name, std::move(only_once), 1).opened(process.on_open);
 }
 
 // --- coroutines
@@ -145,17 +164,33 @@ asio::awaitable<void> run_coroutine(child_spec::coroutine_function make,
 class coroutine_member final : public member {
  public:
   coroutine_member(const child_spec& what, const group_world& world, std::function<void()> changed)
-      : make_(what.make), changed_(std::move(changed)), tasks_(world.outside.executor()) {}
+      : name_("child " + what.name),
+        make_(what.make),
+        changed_(std::move(changed)),
+        tasks_(world.outside.executor()) {}
 
   void start() override {
+    if (now_ && now_->view.now != standing::ended)
+      throw std::runtime_error("it has not ended since it was cancelled");
     now_ = std::make_shared<progress>(changed_);
     auto make = make_;
-    tasks_.spawn(run_coroutine(std::move(make), now_));
+    tasks_.spawn(run_coroutine(std::move(make), now_), name_);
   }
   void stop() override { tasks_.cancel(); }
   member_view look() override { return now_->view; }
+  /// It went with the supervisor before.
+  void resume(const member_state& m) override {
+    if (m.now == member_phase::starting || m.now == member_phase::up) return start();
+    now_ = std::make_shared<progress>(changed_);
+    now_->view.now = standing::ended;
+    now_->view.how = ending::shutdown;
+    now_->view.words = "gone with its supervisor";
+  }
+  bool holds(std::string_view) const override { return false; }
+  unsigned count_waiting(std::string_view) const override { return 0; }
 
  private:
+  std::string name_;
   child_spec::coroutine_function make_;
   std::function<void()> changed_;
   std::shared_ptr<progress> now_;
@@ -171,8 +206,20 @@ class subgroup_member final : public member {
       : name_(what.name), what_(what.children), world_(world), changed_(std::move(changed)) {}
 
   void start() override { group_ = world_.open_group(name_, *what_, changed_); }
-  void stop() override { group_->begin_stop(); }
+  void stop() override {
+    if (group_) group_->begin_stop();
+  }
+  void resume(const member_state& m) override {
+    if (m.now != member_phase::down) group_ = world_.resume_group(name_, *what_, changed_);
+  }
+  bool holds(std::string_view pool) const override { return group_ && group_->holds(pool); }
+  unsigned count_waiting(std::string_view before) const override {
+    return group_ ? group_->count_waiting(before) : 0;
+  }
+  group_keeper* subgroup() const override { return group_.get(); }
+
   member_view look() override {
+    if (!group_) return standing::ended;  // it was not written down
     auto& g = group_->state();
     if (g.now == group_phase::running) return standing::up;
     if (g.now != group_phase::stopped) return standing::starting;  // or still leaving

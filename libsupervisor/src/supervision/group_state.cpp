@@ -25,6 +25,7 @@ void add_member(group_state& g, const event& e) {
   m.name = e.member;
   m.type = static_cast<restart_type>(e.count);
   m.significant = e.number != 0;
+  m.kind = e.text;
   m.asked = m.added = g.now == group_phase::running;
   if (m.asked && g.failed_child == m.name) g.failed_child.clear();
   m.due = m.last_event = e.id;
@@ -69,6 +70,7 @@ void end(const group_state& g, member_state& m, const event& e) {
   m.failed_start = m.troubled && m.now == member_phase::starting;
   m.leaving = m.leaving || (told && m.type == restart_type::temporary);
   m.now = member_phase::down;
+  m.deadline = never;
   m.recycled = false;
   m.last = static_cast<ending>(e.count);
   m.how = e.text;
@@ -98,6 +100,7 @@ void apply_to_member(group_state& g, member_state& m, const event& e) {
       return;
     case event_kind::member_stopping:
       m.now = member_phase::stopping;
+      m.deadline = e.deadline;
       return;
     case event_kind::member_ended:
       return end(g, m, e);
@@ -238,6 +241,7 @@ group_state begin_group(std::string name, const group_spec& what) {
   g.most_restarts = what.most_restarts;
   g.period = what.period;
   g.shutdown = what.shutdown;
+  g.starts = what.starts;
   return g;
 }
 
@@ -258,6 +262,11 @@ void apply(group_state& g, const event& e) {
       return stop(g, e);
     case event_kind::group_stopped:
       g.now = group_phase::stopped;
+      return;
+    case event_kind::group_released:
+      g.now = group_phase::stopped;
+      g.by = group_end::released;
+      g.why = "released";
       return;
     default:
       if (auto* m = g.find(e.member)) apply_to_member(g, *m, e);

@@ -18,6 +18,7 @@ struct member_state {
   std::string name;
   restart_type type = restart_type::permanent;
   bool significant = false;
+  std::string kind;  ///< "process", "pool", "coroutine", "group"
 
   member_phase now = member_phase::down;
   bool wanted = true;         ///< to be up while the group runs
@@ -27,7 +28,8 @@ struct member_state {
   bool asked = false;         ///< for by a command: where it does not start, it is not tried again
   bool added = false;         ///< by that command: where it does not start, it is forgotten
   bool leaving = false;       ///< forgotten once it is down
-  std::uint64_t due = 0;      ///< the event since which a start is owed
+  time_point deadline = never;  ///< stopping: given up then
+  std::uint64_t due = 0;        ///< the event since which a start is owed
   std::uint64_t starts = 0;
   ending last = ending::normal;
   std::string how;  ///< of the last end; empty: it never ended
@@ -38,8 +40,9 @@ struct member_state {
 
 enum class group_phase : std::uint8_t { starting, running, stopping, stopped };
 
-/// Who ends a group: children that fail, a command, significant children.
-enum class group_end : std::uint8_t { failure, command, significant };
+/// Who ends a group: children that fail, a command, significant children, somebody who leaves the
+/// children as they are.
+enum class group_end : std::uint8_t { failure, command, significant, released };
 
 struct group_state {
   unsigned version = 1;  ///< of this layout
@@ -48,6 +51,8 @@ struct group_state {
   unsigned most_restarts = 0;
   duration period{};
   auto_shutdown shutdown = auto_shutdown::never;
+  std::optional<start_rate> starts;
+  start_budget budget;  ///< of those: the fold of what its pools have started
 
   group_phase now = group_phase::starting;
   std::vector<time_point> window;  ///< of the restarts that count for the intensity

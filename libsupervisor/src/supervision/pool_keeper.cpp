@@ -29,12 +29,13 @@ asio::awaitable<void> if_alive(std::weak_ptr<Object> object, Run run) {
 }  // namespace
 
 pool_keeper::pool_keeper(host& outside, journal& log, task_group& group, neighbours others,
-                         pool_state state, program_specs specs)
+                         turns groups, pool_state state, program_specs specs)
     : host_(outside),
       executor_(outside.executor()),
       journal_(log),
       group_(group),
       others_(std::move(others)),
+      turns_(std::move(groups)),
       state_(std::move(state)),
       changed_(outside) {
   for (auto& [generation, what] : specs) programs_.emplace(generation, std::move(what));
@@ -272,7 +273,16 @@ time_point pool_keeper::turn_of(const slot_state& me, time_point now) const {
   // Each in its turn, at a time of its own: they need not all wake for every token.
   unsigned ahead = 0;
   for (auto it = state_.slots.begin(); &*it != &me; ++it) ahead += it->now == phase::waiting;
-  return next_start(state_.budget, what(me.generation).starts, state_.target, ahead, now);
+  auto own = next_start(state_.budget, what(me.generation).starts, state_.target, ahead, now);
+  return std::max(own, turns_(state_.name, ahead, now));
+}
+
+unsigned pool_keeper::count_waiting() const {
+  if (!state_.held.empty()) return 0;
+  auto waits = [&](const slot_state& s) {
+    return s.now == phase::waiting && program(s.generation).open;
+  };
+  return static_cast<unsigned>(std::ranges::count_if(state_.slots, waits));
 }
 
 event pool_keeper::about_pool(event_kind kind) const {

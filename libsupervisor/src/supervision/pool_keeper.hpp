@@ -28,9 +28,11 @@ using program_specs = std::map<std::uint64_t, std::shared_ptr<const spec>>;
 class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
  public:
   using neighbours = std::function<const pool_state*(std::string_view name)>;
+  /// When the groups that the pool is in allow a start that `ahead` others of it come before.
+  using turns = std::function<time_point(std::string_view pool, unsigned ahead, time_point now)>;
   /// A pool that begins, or goes on, at `state`, among others. Its coroutines are members of
   /// `group`.
-  pool_keeper(host&, journal&, task_group& group, neighbours, pool_state state,
+  pool_keeper(host&, journal&, task_group& group, neighbours, turns, pool_state state,
               program_specs specs);
   ~pool_keeper();
   /// Begins to keep the pool: with all its slots, where the state has some.
@@ -85,6 +87,8 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   void look_around() { changed_->notify(); }
   /// When the pool's budget allows this slot's start.
   time_point turn_of(const slot_state&, time_point now) const;
+  /// Workers that wait for nothing but their turn.
+  unsigned count_waiting() const;
 
  private:
   struct program_entry {
@@ -137,6 +141,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   journal& journal_;
   task_group& group_;
   neighbours others_;
+  turns turns_;
   pool_state state_;
   std::map<std::uint64_t, program_entry> programs_;
   std::map<std::uint64_t, std::shared_ptr<slot>> slots_;

@@ -64,6 +64,19 @@ void supervisor::close_listener(const std::string& name) { here().close_listener
   return ::supervisor::pool(keeper);
 }
 
+void supervisor::adopt(group_state state) {
+  auto name = state.name;
+  here().written.insert_or_assign(std::move(name), std::move(state));
+}
+
+std::vector<::supervisor::group> supervisor::groups() const {
+  std::vector<::supervisor::group> all;
+  for (auto& g : here().groups)
+    if (g->state().now != group_phase::stopped || g->state().by != group_end::released)
+      all.emplace_back(g);
+  return all;
+}
+
 std::vector<::supervisor::pool> supervisor::pools() const {
   std::vector<::supervisor::pool> all;
   for (auto& p : here().pools)

@@ -175,8 +175,14 @@ std::shared_ptr<pool_keeper> supervisor::impl::add(pool_state state, program_spe
     auto known = find(other);
     return known ? &known->state() : nullptr;
   };
+  auto turns = [this](std::string_view pool, unsigned ahead, time_point now) {
+    auto turn = now;
+    for (auto& g : groups) turn = std::max(turn, g->turn_of(pool, ahead, now));
+    return turn;
+  };
   return pools.emplace_back(std::make_shared<pool_keeper>(outside, log, keeping, std::move(others),
-                                                          std::move(state), std::move(specs)));
+                                                          std::move(turns), std::move(state),
+                                                          std::move(specs)));
 }
 
 // Signals, and the ends that they bring.
@@ -273,11 +279,8 @@ std::vector<asio::awaitable<outcome>> supervisor::impl::begin_stops(bool quick) 
   std::vector<asio::awaitable<outcome>> settling;
   for (auto& tree : trees)
     if (auto g = tree.lock()) settling.push_back(g->stop());
-  auto grouped = [&](const std::string& pool) {
-    return std::ranges::any_of(groups, [&](auto& g) { return g->state().find(pool); });
-  };
   for (auto& p : pools)
-    if (quick || !grouped(p->name())) settling.push_back(p->stop(quick));
+    if (quick || !group_of(p->name())) settling.push_back(p->stop(quick));
   return settling;
 }
 

@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -37,7 +38,11 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
 
   std::shared_ptr<group_keeper> open_group(std::string name, group_spec);
   /// Forgets a stopped one of that name.
-  std::shared_ptr<group_keeper> add_group(std::string name, group_spec, std::function<void()> told);
+  std::shared_ptr<group_keeper> add_group(group_state, std::vector<child_spec>,
+                                          std::function<void()> told);
+  /// One whose written state is known; else null.
+  std::shared_ptr<group_keeper> resume_group(const std::string& name, const group_spec&,
+                                             std::function<void()> told);
   bool is_taken(std::string_view name) const;
 
   /// None is made, and no signal touched, before somebody asks.
@@ -73,6 +78,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   std::vector<std::shared_ptr<group_keeper>> groups;  ///< those within others too
   std::vector<std::weak_ptr<group_keeper>> trees;     ///< those within none
   std::set<std::string> adopted;                      ///< not yet named by the policy
+  std::map<std::string, group_state> written;         ///< groups that are not
   std::optional<signal_dispatcher> dispatcher;
   std::shared_ptr<void> neighbourhood;
 
@@ -89,6 +95,10 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   group_world world_of_groups();
   std::vector<boost::asio::awaitable<outcome>> begin_stops(bool quick);
   void ended(std::weak_ptr<group_keeper>);
+  void refuse_faults(const group_spec&) const;
+  const group_keeper* group_of(std::string_view pool) const;
+  std::shared_ptr<group_keeper> open_tree(const std::string& group, const group_spec& what,
+                                          std::function<void()> told);
 };
 
 }  // namespace supervisor
