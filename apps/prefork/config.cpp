@@ -106,7 +106,9 @@ class reader {
   void read_listeners(const toml_entry&);
   void read_listener(const toml_entry&, std::map<std::string, place>& addresses);
   void read_pools(const toml_entry&);
+  void read_groups(const toml_entry&);
   void read_pool(const toml_entry&);
+  void check_together();
   void check_listeners(const words&);
   void check_whole(const toml_entry&, const words&, const run_request&);
   words with_defaults(words own) const;
@@ -115,6 +117,7 @@ class reader {
   const inspection& inspect_;
   reading all_;
   words defaults_;
+  std::vector<said_name> members_, needs_;
   std::vector<std::string> listeners_;  ///< names, also of those with a wrong address
 };
 
@@ -251,6 +254,9 @@ void reader::read_pool(const toml_entry& entry) {
   if (given("listeners")) request.what.listeners.emplace();
   say_all(said, request, inspect_);
   check_whole(entry, said, request);
+  for (auto& w : said)
+    if (w.what->name == std::string_view("needs"))
+      needs_.emplace_back(entry.key, w.text.substr(0, w.text.find(':')), w.at);
   auto first = scaling_of("scale", request.scale, request.prefork.workers).first;
   all_.wanted.pools.emplace_back(entry.key, std::move(request)).size = first;
 }
@@ -298,6 +304,33 @@ void reader::check_whole(const toml_entry& entry, const words& said, const run_r
                 "[listeners], and give it that");
 }
 
+void reader::read_groups(const toml_entry& entry) {
+  auto* table = table_of(entry, "[group.NAME]");
+  if (!table) return;
+  auto complain = [this](place at, std::string text) { complain_at(at, std::move(text)); };
+  for (auto& each : table->entries) {
+    if (!table_of(each, "[group." + each.key + "]")) continue;
+    auto same = [&](auto& pool) { return pool.name == each.key; };
+    if (std::ranges::any_of(all_.wanted.pools, same))
+      complain_at(each.at,
+                  fmt::format("there is a pool {} too; give the group another name", each.key));
+    all_.wanted.groups.push_back(read_group(each, members_, complain));
+  }
+}
+
+void reader::check_together() {
+  auto complain = [this](place at, std::string text) { complain_at(at, std::move(text)); };
+  std::vector<std::string> pools;
+  for (auto& pool : all_.wanted.pools) pools.push_back(pool.name);
+  auto before = all_.complaints.size();
+  check_groups(all_.wanted.groups, pools, members_, complain);
+  // A tree that is none has no order.
+  bool wrong = all_.complaints.size() > before;
+  for (auto& said : members_)
+    for (auto& pool : all_.wanted.pools) pool.in_group |= pool.name == said.name;
+  check_needs(wrong ? std::vector<named_group>() : all_.wanted.groups, pools, needs_, complain);
+}
+
 // --- the whole
 
 reading reader::read(std::string_view document) {
@@ -307,7 +340,7 @@ reading reader::read(std::string_view document) {
     all_.complaints.push_back(std::move(*broken));
     return std::move(all_);
   }
-  const std::vector<std::string> known{"master", "listeners", "defaults", "pool"};
+  const std::vector<std::string> known{"master", "listeners", "defaults", "pool", "group"};
   auto of = [&](std::string_view name) {
     return std::ranges::find(top.entries, name, &toml_entry::key);
   };
@@ -318,6 +351,8 @@ reading reader::read(std::string_view document) {
   if (auto it = of("defaults"); it != none)
     if (auto* table = table_of(*it, "[defaults]")) defaults_ = read_settings(*table, false);
   if (auto it = of("pool"); it != none) read_pools(*it);
+  if (auto it = of("group"); it != none) read_groups(*it);
+  check_together();
   for (auto& entry : top.entries)
     if (std::ranges::find(known, entry.key) == known.end()) complain_unknown(entry, "table", known);
   if (of("pool") == none)

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "group_words.hpp"
 #include "options.hpp"
 #include "settings.hpp"
 #include "toml.hpp"
@@ -18,6 +19,7 @@ struct named_pool {
   run_request said;      ///< of which a pool's part counts
   unsigned size = 0;     ///< workers to begin with, or of one that runs: wanted now
   bool drained = false;  ///< of one that runs
+  bool in_group = false;
 };
 
 /// What a master runs, or is to run.
@@ -25,6 +27,7 @@ struct configuration {
   configuration() { master.run.name = "prefork"; }
   run_request master;  ///< of which the master's part counts, and its listeners
   std::vector<named_pool> pools;
+  std::vector<named_group> groups;
 };
 
 struct reading {

@@ -42,13 +42,13 @@ verb_answer refuse(const bad_configuration& error) {
 asio::awaitable<verb_answer> answer_with(verb_answer answer) { co_return answer; }
 
 /// A rollback is what the command ends with, whatever else went wrong.
-void add(outcome& all, const std::string& pool, const outcome& one) {
+void add(outcome& all, const std::string& whose, const outcome& one) {
   if (one.ok) return;
   all.ok = false;
   bool worse = one.error == make_error_code(sup::errc::rolled_back);
   bool first = !all.error || all.error == make_error_code(sup::errc::degraded);
   if (first || worse) all.error = one.error;
-  all.reason += fmt::format("{}pool {}: {}", all.reason.empty() ? "" : "; ", pool,
+  all.reason += fmt::format("{}{}: {}", all.reason.empty() ? "" : "; ", whose,
                             one.reason.empty() ? one.error.message() : one.reason);
 }
 
@@ -58,8 +58,12 @@ void add(outcome& all, const std::string& pool, const outcome& one) {
 struct fleet::work {
   explicit work(const sup::supervisor& self) : changed(self.executor()) {}
   struct step {
-    step(std::string p, asio::awaitable<outcome> s) : pool(std::move(p)), settled(std::move(s)) {}
-    std::string pool;
+    step(std::string p, asio::awaitable<outcome> s)
+        : whose("pool " + p), pool(std::move(p)), settled(std::move(s)) {}
+    explicit step(trees::beginning tree)
+        : whose("group " + tree.root), settled(std::move(tree.settled)) {}
+    std::string whose;
+    std::string pool;  ///< empty: a group's
     asio::awaitable<outcome> settled;
   };
 
@@ -94,6 +98,7 @@ configuration fleet::load(const std::string& file) const {
 configuration fleet::running(const sup::supervisor& self) const {
   configuration now;
   now.master = master_;
+  now.groups = trees_.running();
   now.master.prefork.listeners = self.listeners();
   for (auto& pool : self.pools()) {
     if (leaving_.contains(pool.name())) continue;
@@ -149,14 +154,25 @@ std::shared_ptr<fleet::work> fleet::begin(sup::supervisor& self, configuration w
   begun->number = ++applies_;
   begun->cause = self.log().ambient();
   for (auto& line : describe(begun->made)) self.note("plan: " + line);
+  begin_groups(self, *begun);
   begin_pools(self, *begun);
   return begun;
+}
+
+/// With the pools that are theirs and new.
+void fleet::begin_groups(sup::supervisor& self, work& begun) {
+  auto opened = [this, &self](const named_pool& pool, sup::pool made) {
+    made.rollouts(pool.said.prefork.rollouts);
+    scalers_.follow(self, std::move(made), pool.said);
+  };
+  for (auto& tree : trees_.change(self, begun.wanted, opened))
+    begun.steps.emplace_back(std::move(tree));
 }
 
 void fleet::begin_pools(sup::supervisor& self, work& begun) {
   for (auto& change : begun.made.pools) {
     auto pool = std::ranges::find(begun.wanted.pools, change.name, &named_pool::name);
-    if (change.what == kind::added) {
+    if (change.what == kind::added && !pool->in_group) {
       auto made = self.pool(change.name, pool->said.what, change.to);
       made.rollouts(pool->said.prefork.rollouts);
       scalers_.follow(self, made, pool->said);
@@ -215,7 +231,7 @@ asio::awaitable<void> fleet::settle(sup::supervisor& self, work& begun) {
   std::set<std::string> failed;
   for (auto& step : begun.steps) {
     auto one = co_await std::move(step.settled);
-    add(all, step.pool, one);
+    add(all, step.whose, one);
     if (!one.ok) failed.insert(step.pool);
   }
   if (begun.number != applies_) {
@@ -226,7 +242,7 @@ asio::awaitable<void> fleet::settle(sup::supervisor& self, work& begun) {
     begin_stops(self, begun);
     for (auto& step : begun.steps) {
       auto one = co_await std::move(step.settled);
-      add(all, step.pool, one);
+      add(all, step.whose, one);
       leaving_.erase(step.pool);
     }
   }
@@ -298,7 +314,8 @@ asio::awaitable<int> fleet::run(sup::supervisor& self) {
   options.drain_delay = master_.prefork.drain_delay;
   options.reload = [this](sup::supervisor& each) { return reload(each); };
   auto code = co_await sup::obey_signals(self, std::move(options));
-  co_return code;
+  bool well = co_await trees_.end_well();
+  co_return code == 0 && !well ? sup::exit_code::failed : code;
 }
 
 }  // namespace app

@@ -13,6 +13,7 @@
 #include "plan.hpp"
 #include "scalers.hpp"
 #include "supervisor/run.hpp"
+#include "trees.hpp"
 
 namespace app {
 
@@ -37,6 +38,7 @@ class fleet {
   supervisor::verb_answer plan_file(const supervisor::supervisor&, const std::string& file) const;
   awaitable apply_file(supervisor::supervisor&, const std::string& file);
   std::shared_ptr<work> begin(supervisor::supervisor&, configuration wanted);
+  void begin_groups(supervisor::supervisor&, work&);
   void begin_pools(supervisor::supervisor&, work&);
   void begin_stops(supervisor::supervisor&, work&);
   boost::asio::awaitable<void> finish(supervisor::supervisor&, std::shared_ptr<work>);
@@ -50,6 +52,7 @@ class fleet {
   std::uint64_t applies_ = 0;
   std::set<std::string> leaving_;  ///< pools that are being stopped
   scalers scalers_;
+  trees trees_;
 };
 
 }  // namespace app

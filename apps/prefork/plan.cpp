@@ -110,6 +110,37 @@ std::string describe(const listener_change& change) {
   return fmt::format("- listener {}: {}", listener.name, listener.address());
 }
 
+std::vector<group_change> plan_groups(const std::vector<named_group>& running,
+                                      const std::vector<named_group>& wanted) {
+  std::vector<group_change> changes;
+  for (auto& group : wanted) {
+    auto* now = find_group(running, group.name);
+    if (now && *now == group) continue;
+    auto& change = changes.emplace_back(
+        group.name, now ? group_change::kind::changed : group_change::kind::added);
+    change.about = fmt::format("{} of {}", group.strategy, fmt::join(group.members, ", "));
+    for (auto& key : group_keys())
+      if (now && !key.same(*now, group)) change.differing.emplace_back(key.name);
+  }
+  for (auto& group : running)
+    if (!find_group(wanted, group.name))
+      changes.emplace_back(group.name, group_change::kind::removed);
+  return changes;
+}
+
+std::string describe(const group_change& change) {
+  switch (change.what) {
+    case group_change::kind::added:
+      return fmt::format("+ group {}: {}", change.name, change.about);
+    case group_change::kind::removed:
+      return fmt::format("- group {}: what stays of it goes on without", change.name);
+    case group_change::kind::changed:
+      break;
+  }
+  return fmt::format("~ group {}: goes on otherwise ({})", change.name,
+                     fmt::join(change.differing, ", "));
+}
+
 std::string count_of(std::size_t n, const char* what) {
   return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
 }
@@ -142,7 +173,7 @@ std::string describe(const pool_change& change) {
 }  // namespace
 
 bool plan::empty() const {
-  return listeners.empty() &&
+  return listeners.empty() && groups.empty() &&
          std::ranges::all_of(pools, [](auto& p) { return p.what == pool_change::kind::unchanged; });
 }
 
@@ -150,6 +181,7 @@ plan make_plan(const configuration& running, const configuration& wanted) {
   plan made;
   made.listeners =
       plan_listeners(running.master.prefork.listeners, wanted.master.prefork.listeners);
+  made.groups = plan_groups(running.groups, wanted.groups);
   for (auto& pool : wanted.pools) {
     auto* now = find(running.pools, pool.name);
     made.pools.push_back(now ? alter(*now, pool, made.listeners) : add(pool));
@@ -166,6 +198,7 @@ plan make_plan(const configuration& running, const configuration& wanted) {
 std::vector<std::string> describe(const plan& made) {
   std::vector<std::string> lines;
   for (auto& change : made.listeners) lines.push_back(describe(change));
+  for (auto& change : made.groups) lines.push_back(describe(change));
   for (auto& change : made.pools)
     if (change.what != kind::unchanged) lines.push_back(describe(change));
   if (!made.later.empty())

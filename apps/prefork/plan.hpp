@@ -33,11 +33,21 @@ struct listener_change {
   std::string from;  ///< the address of one that moves
 };
 
+struct group_change {
+  enum class kind { added, removed, changed };
+  group_change(std::string n, kind k) : name(std::move(n)), what(k) {}
+  std::string name;
+  kind what;
+  std::vector<std::string> differing;  ///< keys
+  std::string about;                   ///< one that is added: "one_for_all of db, web"
+};
+
 struct plan {
   std::vector<listener_change> listeners;
-  std::vector<pool_change> pools;  ///< as wanted; those removed come last
-  std::vector<std::string> later;  ///< the master's settings that count only when it starts again
-  bool empty() const;              ///< but for what counts later
+  std::vector<group_change> groups;  ///< only those that change; as wanted, those removed last
+  std::vector<pool_change> pools;    ///< as wanted; those removed come last
+  std::vector<std::string> later;    ///< the master's settings that count only when it starts again
+  bool empty() const;                ///< but for what counts later
 };
 
 plan make_plan(const configuration& running, const configuration& wanted);

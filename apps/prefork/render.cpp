@@ -85,6 +85,21 @@ row slot_row(const std::string& pool, const json::object& slot, bool wide) {
   return cells;
 }
 
+/// A group, and its children below it.
+std::vector<row> group_rows(const json::object& group) {
+  auto name = text_in(group, "name");
+  std::vector<row> rows{
+      {name, text_in(group, "strategy"), text_in(group, "state"), "", text_in(group, "reason")}};
+  for (auto& entry : list_in(group, "children"))
+    if (entry.is_object()) {
+      auto& child = entry.get_object();
+      rows.push_back({name + '.' + text_in(child, "name"), text_in(child, "kind"),
+                      text_in(child, "state"), text_in(child, "restarts"),
+                      text_in(child, "last_end")});
+    }
+  return rows;
+}
+
 /// Columns as wide as their widest cell; the last one is free.
 std::string align(const std::vector<row>& rows) {
   std::vector<std::size_t> widths;
@@ -179,7 +194,11 @@ std::string render_status(const json::object& status, bool wide) {
       if (slot.is_object())
         rows.push_back(slot_row(text_in(pool, "name"), slot.get_object(), wide));
   }
-  return head + align(rows);
+  std::vector<row> groups{{"GROUP", "IS", "STATE", "RESTARTS", "LAST END"}};
+  for (auto& entry : list_in(status, "groups"))
+    if (entry.is_object())
+      for (auto& cells : group_rows(entry.get_object())) groups.push_back(std::move(cells));
+  return head + align(rows) + (groups.size() > 1 ? '\n' + align(groups) : std::string());
 }
 
 std::string render_rollouts(const json::object& rollouts) {

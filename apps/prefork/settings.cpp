@@ -147,6 +147,17 @@ void take_start_rate(text called, text value, run_request& r) {
   r.what.starts = start_rate_of(called, value);
 }
 
+/// "db", or "db:healthy"
+void take_need(text called, text value, run_request& r) {
+  auto colon = value.find(':');
+  std::optional what(sup::need::ready);
+  if (colon != value.npos) what = sup::parse_need(value.substr(colon + 1));
+  if (!what)
+    complain(fmt::format("{}: \"{}\" is not POOL, or POOL:started, :ready, :healthy or :completed",
+                         called, value));
+  r.what.after(value.substr(0, colon), *what);
+}
+
 sup::output output_of(text called, text value) {
   sup::output to;
   if (value == "inherit")
@@ -310,6 +321,8 @@ constexpr auto all = std::to_array<setting>({
     {"start-rate", 0, "N[/BURST]", pool, shape::number,
      "start at most so many workers a second (default 100), and at once", take_start_rate,
      in_spec<&sup::spec::starts>},
+    {"needs", 0, nullptr, pool, shape::list, "pools without which no worker is started", take_need,
+     in_spec<&sup::spec::needs>},
     {"canary", 0, "N", rollout, shape::number,
      "of a reload: new workers that come first; 0: none (default 1)",
      take_count<&sup::rollout_plan::canary>, in_plan<&sup::rollout_plan::canary>},

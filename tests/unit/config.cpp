@@ -275,7 +275,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_told_with_their_place_and_the_way_out) {
         "request-timeout, stop-signal, stop-then, user, group, no-new-privileges, umask, chdir, "
         "env, limit, stdout, stderr, ready, liveness, liveness-period, liveness-timeout, "
         "liveness-failures, liveness-start, max-requests, max-age, max-memory, "
-        "recycle-jitter, recycle-at-once, restart, start-rate, canary, bake, bake-check, batch, "
+        "recycle-jitter, recycle-at-once, restart, start-rate, needs, canary, bake, bake-check, "
+        "batch, "
         "max-unavailable, progress-deadline, keep-generations",
         "8:1: workers: \"-1\" is neither auto nor a number from 1 to 10000",
         "10:1: log-level: \"loud\" is not debug, info, notice, warning or error"}},

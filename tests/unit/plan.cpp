@@ -167,37 +167,22 @@ BOOST_AUTO_TEST_CASE(how_it_scales_is_no_reason_to_roll) {
 // Each setting of a pool makes it roll under its own name.
 BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
   const std::pair<const char*, const char*> values[] = {
-      {"command", "['other']"},
-      {"graceful-timeout", "7"},
-      {"boot-timeout", "7"},
-      {"stop-signal", "'INT'"},
-      {"stop-then", "['INT:1']"},
-      {"user", "'nobody'"},
-      {"group", "'nogroup'"},
-      {"no-new-privileges", "true"},
-      {"umask", "'077'"},
-      {"chdir", "'/'"},
-      {"env", "{ A = '1' }"},
-      {"limit", "{ nofile = 9 }"},
-      {"stdout", "'null'"},
-      {"stderr", "'null'"},
-      {"ready", "'notify'"},
-      {"listeners", "[]"},
-      {"timeout", "7"},
-      {"request-timeout", "7"},
-      {"demo", "true"},
-      {"restart", "['transient']"},
-      {"start-rate", "20"},
-      {"recycle-jitter", "0.5"},
-      {"max-requests", "9"},
-      {"max-age", "'9h'"},
-      {"max-memory", "'9M'"},
-      {"recycle-at-once", "9"},
-      {"liveness", "['heartbeat']"},
-      {"liveness-period", "9"},
-      {"liveness-timeout", "9"},
-      {"liveness-failures", "9"},
-      {"liveness-start", "9"},
+      {"command", "['other']"},   {"graceful-timeout", "7"},
+      {"boot-timeout", "7"},      {"stop-signal", "'INT'"},
+      {"stop-then", "['INT:1']"}, {"user", "'nobody'"},
+      {"group", "'nogroup'"},     {"no-new-privileges", "true"},
+      {"umask", "'077'"},         {"chdir", "'/'"},
+      {"env", "{ A = '1' }"},     {"limit", "{ nofile = 9 }"},
+      {"stdout", "'null'"},       {"stderr", "'null'"},
+      {"ready", "'notify'"},      {"listeners", "[]"},
+      {"timeout", "7"},           {"request-timeout", "7"},
+      {"demo", "true"},           {"restart", "['transient']"},
+      {"needs", "['y']"},         {"start-rate", "20"},
+      {"recycle-jitter", "0.5"},  {"max-requests", "9"},
+      {"max-age", "'9h'"},        {"max-memory", "'9M'"},
+      {"recycle-at-once", "9"},   {"liveness", "['heartbeat']"},
+      {"liveness-period", "9"},   {"liveness-timeout", "9"},
+      {"liveness-failures", "9"}, {"liveness-start", "9"},
   };
   for (auto& s : app::settings()) {
     if (s.of != app::setting::subject::pool) continue;
@@ -215,6 +200,7 @@ BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
       std::string before = listeners + (of_demo ? "demo = true\n" : "command = ['x']\n") +
                            (of_a_probe ? "liveness = ['heartbeat']\n" : "");
       auto line = std::string(s.name) + " = " + row->second + "\n";
+      if (s.name == std::string("needs")) line += "[pool.y]\ncommand = ['y']\n";
       bool instead = s.name == std::string("command") || s.name == std::string("demo");
       auto made = app::make_plan(read(before), read((instead ? listeners : before) + line));
       auto& change = made.pools.at(0);
