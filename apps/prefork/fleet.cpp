@@ -150,6 +150,12 @@ std::shared_ptr<fleet::work> fleet::begin(sup::supervisor& self, configuration w
       throw system_error(
           make_error_code(sup::errc::pool_closed),
           fmt::format("pool {} is still stopping; apply again when it is gone", change.name));
+  for (auto& pool : self.pools())
+    if (find_group(begun->wanted.groups, pool.name()))
+      throw system_error(make_error_code(sup::errc::pool_closed),
+                         fmt::format("group {} has the name of a pool that runs; give it another, "
+                                     "or apply without it first",
+                                     pool.name()));
   begun->moved = open_listeners(self, begun->made);
   begun->number = ++applies_;
   begun->cause = self.log().ambient();

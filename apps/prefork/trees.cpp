@@ -5,6 +5,8 @@
 #include <optional>
 #include <set>
 
+#include "supervisor/condition.hpp"
+
 namespace asio = boost::asio;
 namespace sup = supervisor;
 
@@ -24,16 +26,27 @@ std::set<std::string> roots_wanted(const std::vector<named_group>& all) {
   return names;
 }
 
+}  // namespace
+
+struct trees::progress {
+  explicit progress(const sup::supervisor& self) : moved(self.executor()) {}
+  unsigned changes = 0;
+  sup::condition moved;  ///< a pool was opened, or the trees were changed
+};
+
 /// Each is opened when those before it have started: where one does not, nobody waits for the rest.
-asio::awaitable<sup::outcome> settle(const sup::supervisor& self, std::vector<std::string> fresh,
-                                     std::shared_ptr<sup::condition> opened) {
+asio::awaitable<sup::outcome> trees::settle(const sup::supervisor& self,
+                                            std::vector<std::string> fresh,
+                                            std::shared_ptr<progress> now) {
   sup::outcome all;
+  auto mine = now->changes;
   for (auto& name : fresh) {
     auto pool = find_running(self, name);
-    while (!pool) {
-      co_await opened->wait();
+    while (!pool && now->changes == mine) {
+      co_await now->moved.wait();
       pool = find_running(self, name);
     }
+    if (!pool) break;  // it was to be opened by a tree that is no more
     auto settling = pool->settled();
     all = co_await std::move(settling);
     if (all.ok) continue;
@@ -42,8 +55,6 @@ asio::awaitable<sup::outcome> settle(const sup::supervisor& self, std::vector<st
   }
   co_return all;
 }
-
-}  // namespace
 
 void trees::release(const configuration& wanted) {
   auto roots = roots_wanted(wanted.groups);
@@ -60,26 +71,29 @@ void trees::release(const configuration& wanted) {
 
 std::vector<trees::beginning> trees::change(sup::supervisor& self, const configuration& wanted,
                                             const opened& told) {
+  if (!progress_) progress_ = std::make_shared<progress>(self);
   release(wanted);
   running_ = wanted.groups;
+  ++progress_->changes;
+  progress_->moved.notify();
   std::vector<beginning> begun;
   for (auto* root : roots_of(running_)) {
     if (roots_.contains(root->name)) continue;
     std::vector<std::string> fresh;
-    auto changed = std::make_shared<sup::condition>(self.executor());
     auto child_of = [&](const std::string& name) {
-      if (auto there = find_running(self, name)) return sup::child_spec::pool(*there);
-      fresh.push_back(name);
       auto& pool = *std::ranges::find(wanted.pools, name, &named_pool::name);
-      auto on_open = [pool, told, changed](sup::pool open) {
+      auto on_open = [pool, told, now = progress_](sup::pool open) {
         told(pool, std::move(open));
-        changed->notify();
+        now->moved.notify();
       };
+      if (auto there = find_running(self, name))
+        return sup::child_spec::pool(*there).opened(on_open);
+      fresh.push_back(name);
       return sup::child_spec::pool(name, pool.said.what, pool.size).opened(on_open);
     };
     auto made = self.group(root->name, spec_of(*root, running_, child_of));
     roots_.emplace(root->name, made);
-    if (!fresh.empty()) begun.emplace_back(root->name, settle(self, std::move(fresh), changed));
+    if (!fresh.empty()) begun.emplace_back(root->name, settle(self, std::move(fresh), progress_));
   }
   return begun;
 }

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "config.hpp"
-#include "supervisor/condition.hpp"
 #include "supervisor/group.hpp"
 #include "supervisor/supervisor.hpp"
 
@@ -36,8 +35,13 @@ class trees {
   boost::asio::awaitable<bool> end_well();
 
  private:
+  struct progress;
   void release(const configuration& wanted);
+  static boost::asio::awaitable<supervisor::outcome> settle(const supervisor::supervisor&,
+                                                            std::vector<std::string> fresh,
+                                                            std::shared_ptr<progress>);
 
+  std::shared_ptr<progress> progress_;
   std::vector<named_group> running_;
   std::map<std::string, supervisor::group> roots_;
 };

@@ -119,6 +119,12 @@ BOOST_FIXTURE_TEST_CASE(groups_change_around_their_workers, file) {
   app.wait_for("group.released");
   app.wait_for("group.started");
   BOOST_TEST(app.groups() == "shop: db");
+  // A pool gives its name back when it is gone, not before.
+  write(pool("db") + "[group.web]\nmembers = ['db']\n");
+  auto refused = app.ask({"apply", path});
+  BOOST_TEST(refused.code == 10, refused.err);
+  BOOST_TEST(refused.err.find("group web has the name of a pool") != std::string::npos);
+  BOOST_TEST(app.groups() == "shop: db");
   apply(pools, "- group shop: what stays of it goes on without\n  2 pools unchanged\n");
   BOOST_TEST(app.groups() == "");
   app.end();
@@ -136,6 +142,21 @@ BOOST_FIXTURE_TEST_CASE(members_stop_from_right_to_left_and_a_scale_of_one_holds
       app.wait_for("worker.stopping", [](auto& e) { return e.at("why").as_string() == "stopped"; });
   BOOST_TEST(first.at("pool").as_string() == "web");
   BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_later_apply_ends_the_wait_for_a_tree_that_is_no_more, file) {
+  auto never_ready = pool("db");
+  never_ready.replace(never_ready.find("alive:10ms"), 10, "notify");
+  write(pool("alone") + never_ready + pool("web") + group("['db', 'web']"));
+  running app(*this, 1);
+  BOOST_TEST(app.pid_of("web") == 0);
+  BOOST_TEST(app.groups() == "shop: db=starting web=waiting");
+  write(pool("alone") + pool("web") + group("['web']"));
+  auto applied = app.ask({"apply", path});
+  BOOST_TEST(applied.code == 0, applied.err);
+  BOOST_TEST(app.groups() == "shop: web");
+  BOOST_TEST(app.pid_of("db") == 0);
+  app.end();
 }
 
 BOOST_FIXTURE_TEST_CASE(who_needs_what_is_not_there_waits_for_it, file) {

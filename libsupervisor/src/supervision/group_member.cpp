@@ -54,11 +54,10 @@ class pool_member final : public member {
     if (opened_) static_cast<void>(pool_->stop(false));
   }
   void resume(const member_state& m) override {
-    if (m.now == member_phase::down) return;
     pool_ = world_.find_pool(name_);
     opened_ = pool_ && !pool_->state().stopped;
     // Of one that was there the end is news; one that was to be opened is so now.
-    told_ = m.now == member_phase::stopping || (m.now == member_phase::up && !opened_);
+    told_ = m.now != member_phase::starting && (m.now != member_phase::up || !opened_);
   }
 
   bool holds(std::string_view pool) const override { return pool == name_; }
