@@ -3,6 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 #include <csignal>
+#include <set>
 
 #include "support/pool_of.hpp"
 
@@ -89,15 +90,22 @@ BOOST_AUTO_TEST_CASE(what_is_asked_for_beside_a_rollout_does_not_wait_for_it) {
 }
 
 BOOST_AUTO_TEST_CASE(needed_programs_are_those_of_somebody) {
-  BOOST_TEST((needed_programs(pool_of(1).state) == std::set<std::uint64_t>{1}));
-  BOOST_TEST((needed_programs(pool_of(1).rolling().state) == std::set<std::uint64_t>{1, 2}));
+  auto needed = [](const pool_state& p) {
+    std::set<std::uint64_t> all;
+    for (std::uint64_t generation = 0; generation < 9; ++generation)
+      if (needs_program(p, generation)) all.insert(generation);
+    return all;
+  };
+  using generations = std::set<std::uint64_t>;
+  BOOST_TEST((needed(pool_of(1).state) == generations{1}));
+  BOOST_TEST((needed(pool_of(1).rolling().state) == generations{1, 2}));
   auto three = pool_of(1).slot(0, ready, 3).state;
-  BOOST_TEST((needed_programs(three) == std::set<std::uint64_t>{1, 3}));
+  BOOST_TEST((needed(three) == generations{1, 3}));
   auto kept = pool_of(1).state;
   kept.generation = kept.committed = 4;
   kept.kept = {3, 1};
-  BOOST_TEST((needed_programs(kept) == std::set<std::uint64_t>{1, 3, 4}));
-  BOOST_TEST(needed_programs(pool_of(1).with(&pool_state::stopped).state).empty());
+  BOOST_TEST((needed(kept) == generations{1, 3, 4}));
+  BOOST_TEST(needed(pool_of(1).with(&pool_state::stopped).state).empty());
 }
 
 BOOST_AUTO_TEST_CASE(stop_ladder) {

@@ -1,7 +1,5 @@
 #include "simulation/disturbance.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -81,7 +79,15 @@ std::vector<disturbance> draw_disturbances(std::uint64_t seed, const exploration
   return all;
 }
 
-disturber::disturber(simulation& sim, const exploration& how) : sim_(sim), how_(how) {
+template <typename... Ts>
+void disturber::tell(fmt::format_string<Ts...> what, Ts&&... of_what) {
+  if (!tells_) return;
+  auto at = std::chrono::duration<double>(sim_.elapsed()).count();
+  told_ += fmt::format("{:12.6f} {}\n", at, fmt::format(what, std::forward<Ts>(of_what)...));
+}
+
+disturber::disturber(simulation& sim, const exploration& how, bool tells)
+    : sim_(sim), how_(how), tells_(tells) {
   sim_.on_launch = [this, planned = std::move(sim_.on_launch)](const simulated_launch& launch) {
     auto script = planned ? planned(launch) : process_script{};
     if (troubles_.empty()) return script;
@@ -89,14 +95,9 @@ disturber::disturber(simulation& sim, const exploration& how) : sim_(sim), how_(
     troubles_.pop_front();
     auto& what = troubles()[chance % troubles().size()];
     what.make(script, mix(chance));
-    tell(fmt::format("  {}.{} {}", launch.pool, launch.slot, what.name));
+    tell("  {}.{} {}", launch.pool, launch.slot, what.name);
     return script;
   };
-}
-
-void disturber::tell(const std::string& what) {
-  auto at = std::chrono::duration<double>(sim_.elapsed()).count();
-  told_ += fmt::format("{:12.6f} {}\n", at, what);
 }
 
 void disturber::disturb(const disturbance& d) {
@@ -115,19 +116,19 @@ void disturber::disturb(const disturbance& d) {
       break;
     case kind::signal: {
       auto number = how_.signals[d.chance % how_.signals.size()];
-      tell(signal_name(number));
+      tell("{}", signal_name(number));
       sim_.send(number);
       break;
     }
     case kind::stall: {
       auto lost = part_of(10s, d.chance);
-      tell(fmt::format("nothing runs for {} ms", lost / 1ms));
+      tell("nothing runs for {} ms", lost / 1ms);
       sim_.stall(lost);
       break;
     }
     case kind::turn: {
       auto ahead = part_of(2h, d.chance) - 1h;
-      tell(fmt::format("the wall clock jumps by {} s", ahead / 1s));
+      tell("the wall clock jumps by {} s", ahead / 1s);
       sim_.turn_wall_clock(ahead);
       break;
     }
@@ -145,7 +146,7 @@ void disturber::kill(std::uint64_t chance) {
   auto& who = living[chance % living.size()];
   constexpr int ways[]{SIGKILL, SIGSEGV, SIGTERM};
   auto number = ways[mix(chance) % std::size(ways)];
-  tell(fmt::format("{}.{} pid {} gets {}", who.pool, who.slot, who.pid, signal_name(number)));
+  tell("{}.{} pid {} gets {}", who.pool, who.slot, who.pid, signal_name(number));
   sim_.kill(who.pid, number);
 }
 

@@ -1,6 +1,8 @@
 // What is done to a policy by chance.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -24,8 +26,8 @@ std::vector<disturbance> draw_disturbances(std::uint64_t seed, const exploration
 /// Does them to one simulation.
 class disturber {
  public:
-  /// Stands between `sim` and its on_launch.
-  disturber(simulation& sim, const exploration& how);
+  /// Stands between `sim` and its on_launch. `tells`: somebody reads told(); words are dear.
+  disturber(simulation& sim, const exploration& how, bool tells);
 
   void disturb(const disturbance&);
   /// Nothing of it is to come any more.
@@ -36,10 +38,12 @@ class disturber {
  private:
   void kill(std::uint64_t chance);
   void trouble_launch(std::uint64_t chance);
-  void tell(const std::string& what);
+  template <typename... Ts>
+  void tell(fmt::format_string<Ts...> what, Ts&&... of_what);
 
   simulation& sim_;
   const exploration& how_;
+  const bool tells_;
   std::deque<std::uint64_t> troubles_;  ///< of the launches to come
   std::string told_;
 };

@@ -28,13 +28,13 @@ struct run_result {
 };
 
 run_result run_once(const scenario& begin, const exploration& how, std::uint64_t seed,
-                    const std::vector<disturbance>& all, const indices& kept) {
+                    const std::vector<disturbance>& all, const indices& kept, bool tells) {
   simulation sim(seed);
   run_result result;
   std::optional<disturber> chaos;
   try {
     begin(sim);
-    chaos.emplace(sim, how);
+    chaos.emplace(sim, how, tells);
     for (auto i : kept) {
       chaos->disturb(all[i]);
       if (sim.exit_code()) break;
@@ -48,7 +48,7 @@ run_result run_once(const scenario& begin, const exploration& how, std::uint64_t
     sim.run(how.patience);
   } catch (const std::exception& error) {
     result.what = error.what();
-    result.journal = sim.journal_text();
+    if (tells) result.journal = sim.journal_text();
     if (chaos) result.schedule = chaos->told();
   }
   return result;
@@ -131,7 +131,7 @@ std::string describe(const std::optional<failed_run>& failed) {
 std::optional<failed_run> explore(const scenario& begin, const exploration& how) {
   if (auto asked = asked_for(how.events)) {
     auto all = draw_disturbances(asked->first, how);
-    auto result = run_once(begin, how, asked->first, all, asked->second);
+    auto result = run_once(begin, how, asked->first, all, asked->second, true);
     if (result.what.empty()) return {};
     return failure_of(std::move(result), asked->first, tell_run(asked->first, asked->second));
   }
@@ -139,11 +139,11 @@ std::optional<failed_run> explore(const scenario& begin, const exploration& how)
     auto all = draw_disturbances(seed, how);
     indices kept(all.size());
     std::ranges::generate(kept, [n = std::size_t{0}]() mutable { return n++; });
-    if (run_once(begin, how, seed, all, kept).what.empty()) continue;
+    if (run_once(begin, how, seed, all, kept, false).what.empty()) continue;
     kept = shrink(std::move(kept), [&](const indices& fewer) {
-      return !run_once(begin, how, seed, all, fewer).what.empty();
+      return !run_once(begin, how, seed, all, fewer, false).what.empty();
     });
-    return failure_of(run_once(begin, how, seed, all, kept), seed, tell_run(seed, kept));
+    return failure_of(run_once(begin, how, seed, all, kept, true), seed, tell_run(seed, kept));
   }
   return {};
 }

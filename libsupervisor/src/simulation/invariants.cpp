@@ -170,9 +170,10 @@ void invariants::look_at_signals() {
 /// two.
 void invariants::look_at_children() {
   if (!self_) return;
-  host_.each_living([this](child_id id, const launch_request& request) {
+  auto pool = pools_.end();  // most often that of the child before
+  host_.each_living([&](child_id id, const launch_request& request) {
     auto& key = request.key;
-    auto pool = pools_.find(key.pool);
+    if (pool == pools_.end() || pool->first != key.pool) pool = pools_.find(key.pool);
     auto* s = pool == pools_.end() ? nullptr : pool->second.folded.find(key.slot_id);
     if (!s || s->child != id || s->launches != key.launch)
       fail(key.pool + ", pid " + std::to_string(host_.look(id).pid) + ": it is no slot's worker");

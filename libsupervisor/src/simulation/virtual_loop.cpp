@@ -1,7 +1,8 @@
 #include "simulation/virtual_loop.hpp"
 
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <functional>
 #include <stdexcept>
 
 namespace asio = boost::asio;
@@ -12,6 +13,11 @@ namespace {
 
 /// More steps than this at one time are a loop without end.
 constexpr std::size_t too_many_steps = 1'000'000;
+
+void push_deadline(auto& heap, auto deadline) {
+  heap.push_back(deadline);
+  std::ranges::push_heap(heap, std::greater());
+}
 
 void count(std::size_t& steps) {
   if (++steps > too_many_steps) throw std::logic_error("the simulated loop comes to no rest");
@@ -116,7 +122,7 @@ timer_id virtual_loop::call_at(time_point when, std::function<void()> work, owne
   if (when <= now_)
     make_due(id);
   else if (when != never)
-    deadlines_.emplace(when, id);
+    push_deadline(deadlines_, deadline{when, id});
   return id;
 }
 
@@ -134,15 +140,30 @@ void virtual_loop::make_due(timer_id id) {
 void virtual_loop::cancel(timer_id id) {
   auto it = timers_.find(id);
   if (it == timers_.end()) return;
-  deadlines_.erase({it->second.when, id});
   auto work = std::move(it->second.work);  // outlives the entry: its destructor may come back here
   timers_.erase(it);
+  if (deadlines_.size() > 4 * timers_.size() + 64) {
+    std::erase_if(deadlines_, [this](auto& d) { return !timers_.contains(d.second); });
+    std::ranges::make_heap(deadlines_, std::greater());
+  }
+}
+
+/// Those that were cancelled go when they are at the top.
+const virtual_loop::deadline* virtual_loop::next_deadline() {
+  while (!deadlines_.empty() && !timers_.contains(deadlines_.front().second)) drop_deadline();
+  return deadlines_.empty() ? nullptr : &deadlines_.front();
+}
+
+void virtual_loop::drop_deadline() {
+  std::ranges::pop_heap(deadlines_, std::greater());
+  deadlines_.pop_back();
 }
 
 bool virtual_loop::step() {
   if (ready_.empty()) return false;
-  if (pick && ready_.size() > 1) std::swap(ready_.front(), ready_[pick(ready_.size())]);
-  auto next = std::move(ready_.front());
+  auto& chosen = pick && ready_.size() > 1 ? ready_[pick(ready_.size())] : ready_.front();
+  auto next = std::move(chosen);
+  if (&chosen != &ready_.front()) chosen = std::move(ready_.front());
   ready_.pop_front();
   ++steps_;
   struct run {
@@ -173,16 +194,17 @@ void virtual_loop::rest() {
 /// Moves the clock to the next deadline, at most to `end`; false when there is
 /// none until then.
 bool virtual_loop::advance(time_point end) {
-  if (deadlines_.empty() || deadlines_.begin()->first > end) return false;
-  now_ = deadlines_.begin()->first;
+  auto* next = next_deadline();
+  if (!next || next->first > end) return false;
+  now_ = next->first;
   fall_due();
   return true;
 }
 
 void virtual_loop::fall_due() {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now_) {
-    auto id = deadlines_.begin()->second;
-    deadlines_.erase(deadlines_.begin());
+  for (auto* next = next_deadline(); next && next->first <= now_; next = next_deadline()) {
+    auto id = next->second;
+    drop_deadline();
     make_due(id);
   }
 }
@@ -192,8 +214,17 @@ void virtual_loop::stall(duration d) {
   fall_due();
 }
 
+/// Asio keeps memory that is free for what comes next, but only in a thread that runs a context of
+/// its own.
 bool virtual_loop::run_until(const std::function<bool()>& done, duration limit) {
-  auto end = after(limit);
+  bool held = false;
+  asio::post(memory_, [&] { held = keep_running_until(done, after(limit)); });
+  memory_.restart();
+  memory_.poll_one();
+  return held;
+}
+
+bool virtual_loop::keep_running_until(const std::function<bool()>& done, time_point end) {
   std::size_t steps = 0;
   while (!done()) {
     if (step()) {
@@ -203,7 +234,7 @@ bool virtual_loop::run_until(const std::function<bool()>& done, duration limit) 
     steps = 0;
     rest();
     if (advance(end)) continue;
-    if (!deadlines_.empty()) now_ = end;
+    if (next_deadline()) now_ = end;
     return false;
   }
   return true;
@@ -229,7 +260,6 @@ void virtual_loop::crash() {
       if (timer.due) make_due(id);
       ++it;
     } else {
-      deadlines_.erase({timer.when, id});
       dropped.push_back(std::move(timer.work));
       it = timers_.erase(it);
     }

@@ -3,12 +3,12 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -77,7 +77,11 @@ class virtual_loop {
     job work;
     executor_home::name_id name;
   };
+  using deadline = std::pair<time_point, timer_id>;
   bool advance(time_point end);
+  const deadline* next_deadline();
+  void drop_deadline();
+  bool keep_running_until(const std::function<bool()>& done, time_point end);
   void rest();
   void fall_due();
   void make_due(timer_id id);
@@ -86,9 +90,10 @@ class virtual_loop {
   timer_id last_ = 0;
   std::uint64_t steps_ = 0;
   std::map<timer_id, timer> timers_;
-  std::set<std::pair<time_point, timer_id>> deadlines_;
+  std::vector<deadline> deadlines_;  ///< a heap, the next one first; some may be cancelled
   std::deque<ready_job> ready_;
   bool running_ = false;
+  boost::asio::io_context memory_{1};
   std::unique_ptr<life> life_;
   std::vector<std::unique_ptr<life>> crashed_;  ///< somebody may still hold their executors
 };

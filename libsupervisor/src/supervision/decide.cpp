@@ -151,12 +151,11 @@ unsigned count_ready(const pool_state& p) {
   return static_cast<unsigned>(std::ranges::count(p.slots, phase::ready, &slot_state::now));
 }
 
-std::set<std::uint64_t> needed_programs(const pool_state& p) {
-  if (p.stopped) return {};
-  std::set<std::uint64_t> needed{p.generation, p.committed};
-  needed.insert(p.kept.begin(), p.kept.end());
-  for (auto& s : p.slots) needed.insert(s.generation);
-  return needed;
+bool needs_program(const pool_state& p, std::uint64_t generation) noexcept {
+  if (p.stopped) return false;
+  if (generation == p.generation || generation == p.committed) return true;
+  return std::ranges::find(p.kept, generation) != p.kept.end() ||
+         std::ranges::find(p.slots, generation, &slot_state::generation) != p.slots.end();
 }
 
 // A slot.

@@ -3,7 +3,6 @@
 
 #include <functional>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "host/host.hpp"
@@ -29,8 +28,8 @@ bool settled(const pool_state&);
 /// The same of all that is not the rollout's: what was asked for while it goes on.
 bool settled_beside_rollout(const pool_state&);
 unsigned count_ready(const pool_state&);
-/// The generations that somebody is of, or may be started from: their programs stay open.
-std::set<std::uint64_t> needed_programs(const pool_state&);
+/// Somebody is of that generation, or may be started from it: its program stays open.
+bool needs_program(const pool_state&, std::uint64_t generation) noexcept;
 
 // A slot.
 

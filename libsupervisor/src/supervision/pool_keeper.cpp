@@ -100,6 +100,7 @@ asio::awaitable<void> pool_keeper::keep(slot& s) {
 
 /// Those that the state has and nobody runs yet.
 void pool_keeper::start_slots() {
+  if (slots_.size() == state_.slots.size()) return;  // one leaves both together, see keep()
   std::vector<std::shared_ptr<slot>> fresh;
   for (auto& s : state_.slots) {
     auto& running = slots_[s.id];
@@ -222,10 +223,9 @@ bool pool_keeper::look_for_needs() {
 // Programs.
 
 void pool_keeper::tend_programs() {
-  auto needed = needed_programs(state_);
   for (auto it = programs_.begin(); it != programs_.end();) {
     auto generation = it->first;
-    if (needed.contains(generation)) {
+    if (needs_program(state_, generation)) {
       ++it;
       continue;
     }
@@ -234,13 +234,15 @@ void pool_keeper::tend_programs() {
   }
   for (auto& [generation, program] : programs_) {
     if (!std::exchange(program.asked, true)) open_program(generation);
+    bool on_trial = state_.rolling && generation == state_.generation;
+    if (program.told && !on_trial) continue;
     auto view = host_.program(name(), generation);
     if (view.open && !std::exchange(program.told, true)) {
       auto e = about_pool(event_kind::program_opened);
       e.generation = generation;
       e.cause = state_.last_command;
       transition(std::move(e));
-    } else if (view.failed && state_.rolling && generation == state_.generation) {
+    } else if (view.failed && on_trial) {
       auto e = about_pool(event_kind::rollout_failed);
       e.cause = state_.last_command;
       e.text = view.failed->str();
