@@ -64,7 +64,7 @@ class Contestant:
     def __init__(self, name, home, command, port, workers, environment, pin):
         self.name, self.port, self.workers = name, port, workers
         self.says_ready = "bench_" in command[0]
-        self.board = os.path.join(home, "board")
+        self.home, self.board = home, os.path.join(home, "board")
         pinned = ["taskset", "-c", str(pin)] if pin is not None else []
         environment = dict(os.environ, BENCH_BOARD=self.board, BENCH_PORT=str(port),
                            BENCH_WORKERS=str(workers), **dict(environment))
@@ -223,6 +223,43 @@ index-file.names = ("index.html")
 """)
         return self.start("lighttpd", home, ["lighttpd", "-D", "-f", home + "/conf"], port,
                           workers)
+
+    def gunicorn(self, workers=4, boot=0.0):
+        return self._wsgi("gunicorn", ["--workers", str(workers), "--worker-class", "gthread", "--threads", "32",
+                                       "--graceful-timeout", "30", "app:app"], workers, boot)
+
+    def unicorn(self, workers=4, boot=0.0):
+        if not shutil.which("unicorn"):
+            return None
+        port, home = free_port(), self.home("unicorn")
+        self._write(home, f"worker_processes {workers}\n")
+        with open(home + "/config.ru", "w") as f:
+            f.write(f"""sleep {boot}
+run lambda {{ |env|
+  sleep 2 if env["PATH_INFO"] == "/slow"
+  body = "#{{Process.pid}}\\n"
+  [200, {{"Content-Length" => body.bytesize.to_s}}, [body]]
+}}
+""")
+        return self.start("unicorn", home, ["unicorn", "-l", f"127.0.0.1:{port}", "-c", home + "/conf",
+                                            home + "/config.ru"], port, workers)
+
+    def _wsgi(self, name, options, workers, boot):
+        if not shutil.which(name):
+            return None
+        port, home = free_port(), self.home(name)
+        with open(home + "/app.py", "w") as f:
+            f.write(f"""import os, time
+time.sleep({boot})
+def app(environ, start):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(2)
+    body = b"%d\\n" % os.getpid()
+    start("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+""")
+        return self.start(name, home, [name, "--bind", f"127.0.0.1:{port}", "--chdir", home, *options],
+                          port, workers)
 
     def _write(self, home, text):
         with open(home + "/conf", "w") as f:
