@@ -55,16 +55,16 @@ struct service {
   void answer_page(std::string& out, std::string_view connection_line, bool head);
 
   worker& self;
+  class worker::listener listener;
   std::string pid_tail;   // from Content-Length to the end of the body
   std::string page_rows;  // up to the count of requests
   std::string html_head, text_head;
   std::time_t second = 0;  // that the heads were made for
   std::string date;
   std::vector<session*> sessions;
-  asio::steady_timer patience;
 };
 
-service::service(worker& w) : self(w), patience(w.executor()) {
+service::service(worker& w) : self(w), listener(w.listener()) {
   const std::string pid = std::to_string(getpid()) + "\n";
   pid_tail = fmt::format("Content-Length: {}\r\n\r\n{}", pid.size(), pid);
   page_rows = fmt::format(
@@ -111,7 +111,6 @@ struct session {
     shared.sessions.back()->place = place;
     std::swap(shared.sessions[place], shared.sessions.back());
     shared.sessions.pop_back();
-    if (shared.sessions.empty()) shared.patience.cancel();
   }
   session(const session&) = delete;
 
@@ -132,7 +131,6 @@ struct session {
   std::optional<demo_request> request;
   std::string out;
   bool waiting = false;  // for the first byte of a request
-  bool served = false;   // a request, on this connection
   bool closing = false;  // after what is in `out`
 };
 
@@ -151,11 +149,14 @@ awaitable<bool> session::fill() {
   const auto free = asio::buffer(buffer.data() + end, buffer.size() - end);
   error_code error;
   waiting = end == 0 && !request;
-  std::size_t size =
-      co_await socket.async_read_some(free, asio::redirect_error(asio::use_awaitable, error));
-  // Closed because it was idle when the worker was told to leave; but a request may just have come.
-  if (error == asio::error::operation_aborted && waiting && shared.self.draining())
+  std::size_t size = 0;
+  if (!waiting || !shared.self.draining())
+    size = co_await socket.async_read_some(free, asio::redirect_error(asio::use_awaitable, error));
+  if (waiting && size == 0 && shared.self.draining()) {
+    const auto came = co_await shared.self.idle(shared.listener, socket);
+    if (came != supervisor::idle_end::readable) co_return false;
     size = socket.read_some(free, error);
+  }
   waiting = false;
   end += size;
   co_return !error;
@@ -213,17 +214,16 @@ bool session::parse() {
   return true;
 }
 
-/// Decides whether this is the connection's last answer: the client wants it, or the worker leaves
-/// and nothing more has been received.
+/// Decides whether this is the connection's last answer: the client wants it, or the worker leaves,
+/// nothing more has been received, and nobody would take the connection.
 std::string_view session::connection_line() {
-  closing = !request->keep_alive() || (shared.self.draining() && begin == end);
+  closing = !request->keep_alive() || (!shared.self.keeps_connections() && begin == end);
   if (closing) return "Connection: close\r\n";
   return request->http_1_0() ? "Connection: keep-alive\r\n" : "";
 }
 
 awaitable<void> session::answer() {
   const worker::request in_flight(shared.self, request->activity());
-  served = true;
   const bool head = request->head();
   switch (request->route()) {
     case demo_route::pid:
@@ -284,27 +284,20 @@ awaitable<void> serve_connection(std::shared_ptr<service> shared, connection acc
   co_await one.run();
 }
 
-/// At a drain: closes the connections that wait between two requests; one that has not yet sent its
-/// first gets a second for it.
-awaitable<void> close_idle(std::shared_ptr<service> shared) {
+/// Connections that wait between two requests learn that the worker is to leave.
+awaitable<void> stir_idle(std::shared_ptr<service> shared) {
   co_await shared->self.stopping();
   error_code ignored;
-  for (auto* one : shared->sessions)
-    if (one->waiting && one->served) one->socket.cancel(ignored);
-  shared->patience.expires_after(std::chrono::seconds(1));
-  if (!shared->sessions.empty())
-    co_await shared->patience.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   for (auto* one : shared->sessions)
     if (one->waiting) one->socket.cancel(ignored);
 }
 
 awaitable<void> serve(worker& self) {
   auto shared = std::make_shared<service>(self);
-  auto listener = self.listener();
-  self.spawn(close_idle(shared));
+  self.spawn(stir_idle(shared));
   self.ready();
   for (;;) {
-    auto accepted = co_await self.accept(listener);
+    auto accepted = co_await self.accept(shared->listener);
     if (!accepted) co_return;
     self.spawn(serve_connection(shared, std::move(*accepted)));
   }

@@ -71,6 +71,13 @@ BOOST_AUTO_TEST_CASE(words_are_lines_and_unknown_ones_are_passed_over) {
   BOOST_TEST(none.empty());
   none.add("STOPPING=1");
   BOOST_TEST(none.stopping);
+  none = {};
+  none.add("EXTEND_TIMEOUT_USEC=\nEXTEND_TIMEOUT_USEC=-1\nEXTEND_TIMEOUT_USEC=5s");
+  BOOST_TEST(none.empty());
+  none.add("EXTEND_TIMEOUT_USEC=1500000");
+  BOOST_TEST((none.extend == std::chrono::milliseconds(1500)));
+  none.add("EXTEND_TIMEOUT_USEC=18446744073709551615");  // beyond all time
+  BOOST_TEST((none.extend < supervisor::never - supervisor::time_point{}));
 }
 
 BOOST_FIXTURE_TEST_CASE(child_tells_of_itself, fixture) {

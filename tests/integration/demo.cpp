@@ -4,10 +4,12 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/json/value.hpp>
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <string>
+#include <vector>
 
 #include "support/app.hpp"
 
@@ -181,20 +183,65 @@ BOOST_FIXTURE_TEST_CASE(bad_requests_are_told, one_worker) {
   stop();
 }
 
-BOOST_FIXTURE_TEST_CASE(a_drain_answers_what_is_in_flight_and_closes_what_is_idle, one_worker) {
+BOOST_FIXTURE_TEST_CASE(a_stop_answers_what_is_in_flight_and_says_close_before_it_closes,
+                        one_worker) {
   client idle(port), busy(port);
   idle.ask("/pid");
-  BOOST_TEST(!idle.answer().empty());
+  BOOST_TEST(!has(idle.answer(), "Connection: close"));
   // Two requests in one packet: when the first answer is here the second is in flight.
   busy.send("GET /pid HTTP/1.1\r\n\r\nGET /slow?ms=500 HTTP/1.1\r\n\r\n");
   BOOST_TEST(!busy.answer().empty());
   master.signal(SIGTERM);
-  BOOST_TEST(idle.at_end());
-  const std::string late = busy.answer();
-  BOOST_TEST(status_of(late) == "HTTP/1.1 200 OK");
-  BOOST_TEST(has(late, "Connection: close\r\n"));
-  BOOST_TEST(busy.at_end());
+  for (auto* one : {&busy, &idle}) {
+    const std::string last = one->answer();
+    BOOST_TEST(status_of(last) == "HTTP/1.1 200 OK");
+    BOOST_TEST(has(last, "Connection: close\r\n"));
+    BOOST_TEST(one->at_end());
+    // Not told to close, and idle while the worker leaves.
+    if (one == &busy) idle.ask("/pid");
+  }
   BOOST_TEST(master.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_that_stays_idle_is_closed_at_the_deadline) {
+  test::master app({"-w", "1", "-b", "127.0.0.1:0", "--graceful-timeout", "1200ms"});
+  app.wait_ready(1);
+  client idle(app.port()), silent(app.port());
+  idle.ask("/pid");
+  BOOST_TEST(!idle.answer().empty());
+  app.signal(SIGTERM);
+  BOOST_TEST(idle.at_end());
+  BOOST_TEST(silent.at_end());
+  BOOST_TEST(app.wait_for("worker.exited").at("status").as_string() == "exit 0");
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_connection_outlives_the_worker_that_had_it) {
+  test::master app({"-w", "2", "-b", "127.0.0.1:0"});
+  app.wait_ready(2);
+  std::vector<client> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.emplace_back(app.port());
+    clients.back().ask("/pid");
+    BOOST_TEST(!has(clients.back().answer(), "Connection: close"));
+  }
+  clients.emplace_back(app.port());  // has asked nothing yet
+  client busy(app.port());
+  busy.send("GET /pid HTTP/1.1\r\n\r\nGET /slow?ms=300 HTTP/1.1\r\n\r\n");
+  const auto former = busy.answer();
+  BOOST_TEST(app.ask({"reload"}).code == 0);
+  BOOST_TEST(!has(busy.answer(), "Connection: close"));
+  clients.push_back(std::move(busy));
+  const auto workers = app.workers();
+  for (auto& each : clients) {
+    each.ask("/pid");
+    const auto answer = each.answer();
+    BOOST_TEST(!has(answer, "Connection: close"));
+    const auto by = std::stoi(answer.substr(answer.find("\r\n\r\n") + 4));
+    BOOST_TEST(std::count(workers.begin(), workers.end(), by) == 1);
+  }
+  app.signal(SIGQUIT);
+  BOOST_TEST(app.finish().code == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -36,6 +36,97 @@ BOOST_FIXTURE_TEST_CASE(a_worker_that_ignores_TERM_is_killed, world) {
   BOOST_TEST((exited->exit.signal() == SIGKILL));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_worker_that_asks_for_time_to_leave_has_it, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.drain_takes = 8s;
+    s.asks_for = 10s;
+    return s;
+  };
+  spec what("serve");
+  what.stop = {{SIGTERM, 2s}};
+  auto web = this->web(1, what);
+  settle(web);
+  auto began = host.now();
+  run(web.resize(0));
+  BOOST_TEST((host.now() - began == 8s));
+  BOOST_TEST((signals_sent(*this) == std::vector<int>{SIGTERM}));
+  auto extended = last(event_kind::worker_extended);
+  BOOST_TEST((extended->deadline == began + 10s));
+  BOOST_TEST(last(event_kind::worker_exited)->cause == extended->id);
+}
+
+BOOST_FIXTURE_TEST_CASE(when_the_time_it_asked_for_has_passed_it_is_killed, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.drain_takes = 1h;
+    s.asks_for = 10s;
+    return s;
+  };
+  spec what("serve");
+  what.stop = {{SIGTERM, 2s}};
+  auto web = this->web(1, what);
+  settle(web);
+  auto began = host.now();
+  run(web.resize(0));
+  BOOST_TEST((host.now() - began == 10s));
+  BOOST_TEST((signals_sent(*this) == std::vector<int>{SIGTERM, SIGKILL}));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_quick_stop_grants_no_time, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.drain_takes = 1h;
+    s.asks_for = 30min;
+    return s;
+  };
+  auto web = this->web(1);
+  settle(web);
+  auto slow = begin(web.stop());
+  BOOST_REQUIRE(host.run_until([&] { return last(event_kind::worker_extended) != nullptr; }));
+  host.run_for(1min);
+  BOOST_TEST(!slow->has_value());
+  auto began = host.now();
+  run(web.stop(true));
+  BOOST_TEST((host.now() - began == 1s));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_worker_hears_by_when_it_is_to_leave_and_whether_others_stay, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.drain_takes = 1h;
+    return s;
+  };
+  auto web = this->web(2);
+  settle(web);
+  auto ids = host.living();
+  BOOST_TEST(host.terms.empty());
+  auto smaller = begin(web.resize(1));
+  BOOST_REQUIRE(host.run_until([&] { return !host.sent.empty(); }));
+  auto first = host.sent.front().first;
+  BOOST_TEST((host.terms.at(first) == leave_terms{host.now() + 30s, true}));
+  host.run_for(5s);
+  auto stopped = begin(web.stop());
+  BOOST_REQUIRE(host.run_until([&] { return host.sent.size() == 2; }));
+  BOOST_TEST((host.terms.at(first) == leave_terms{host.now() + 25s, false}));
+  BOOST_TEST((host.terms.at(host.sent.back().first) == leave_terms{host.now() + 30s, false}));
+  run(web.stop(true));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_worker_that_a_stranger_tells_to_leave_hears_that_others_stay, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.drain_takes = 1min;
+    return s;
+  };
+  auto web = this->web(2);
+  settle(web);
+  auto id = host.living().front();
+  host.kill(id, SIGTERM);
+  host.run_for(1s);
+  BOOST_TEST((host.terms.at(id) == leave_terms{never, true}));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_worker_that_is_never_ready_is_ended, world) {
   host.on_launch = [](auto& r) {
     script s;

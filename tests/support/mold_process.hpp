@@ -117,7 +117,8 @@ class mold_process : leftovers {
   }
 
   /// Executes this program again as a mold and waits until it is ready, refused or gone.
-  void start(std::vector<std::pair<std::string, int>> listeners = {}) {
+  void start(std::vector<std::pair<std::string, int>> listeners = {},
+             std::vector<supervisor::relay> relays = {}) {
     int pair[2];
     BOOST_REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
     kernel::unique_fd ours(pair[0]), theirs(pair[1]);
@@ -138,6 +139,7 @@ class mold_process : leftovers {
     setup.generation = 3;
     setup.what = what_;
     setup.listeners = std::move(listeners);
+    setup.relays = std::move(relays);
     setup.activity = memory.get();
     setup.cells = cell_count;
     client->setup(setup);

@@ -108,6 +108,31 @@ BOOST_AUTO_TEST_CASE(needed_programs_are_those_of_somebody) {
   BOOST_TEST(needed(pool_of(1).with(&pool_state::stopped).state).empty());
 }
 
+BOOST_AUTO_TEST_CASE(who_asks_for_time_has_it_while_it_boots_or_leaves) {
+  pool_state p;
+  slot_state s;
+  const struct {
+    phase now;
+    exit_cause why;
+    bool quick, may;
+  } table[] = {
+      {phase::starting, exit_cause::none, false, true},
+      {phase::starting, exit_cause::none, true, false},
+      {phase::ready, exit_cause::none, false, false},
+      {phase::stopping, exit_cause::replaced, false, true},
+      {phase::stopping, exit_cause::stopped, false, true},
+      {phase::stopping, exit_cause::stopped, true, false},
+      {phase::stopping, exit_cause::hang, false, false},
+      {phase::stopping, exit_cause::request_timeout, false, false},
+  };
+  for (auto& row : table) {
+    s.now = row.now;
+    s.stopped_for = row.why;
+    p.quick = row.quick;
+    BOOST_TEST(may_extend(p, s) == row.may);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(stop_ladder) {
   spec what("serve");
   what.stop = {{SIGQUIT, 10s}, {SIGTERM, 500ms}};

@@ -349,6 +349,11 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   hangs.number = SIGABRT;
   hangs.text = "GET /slow, 12 s in";
   add("has not left: sent SIGKILL", of_worker(event_kind::worker_escalated)).number = SIGKILL;
+  auto& held = add("has not left, in GET /slow, 30 s in: sent SIGKILL",
+                   of_worker(event_kind::worker_escalated));
+  held.number = SIGKILL;
+  held.text = "GET /slow, 30 s in";
+  add("asks for time, and has 20 s", of_worker(event_kind::worker_extended)).deadline = start + 20s;
   add("sent SIGUSR1", of_worker(event_kind::worker_signalled)).number = SIGUSR1;
   add("hello", event(event_kind::note)).text = "hello";
   auto of_group = [](event_kind kind, const char* member = "") {

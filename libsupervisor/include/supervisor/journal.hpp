@@ -73,7 +73,9 @@ enum class event_kind : std::uint8_t {
   worker_recovered,  ///< that probe passes again [text: which]
   worker_stopping,   ///< its stop ladder begins [exit_cause, number: signal, deadline; text: the
                      ///< request in which it hangs]
-  worker_escalated,  ///< the ladder's next step [count: step, number: signal, deadline]
+  worker_extended,   ///< it asked for more time to boot or to leave, and has it [deadline]
+  worker_escalated,  ///< the ladder's next step [count: step, number: signal, deadline; text: what
+                     ///< it was at]
   worker_signalled,  ///< a command or the policy sends it a signal [number]
   worker_exited,     ///< [exit: status, exit_cause, count: failures in a row, number: failures to
                      ///< remember, next, deadline: next start or never, launch: set when it never

@@ -43,6 +43,8 @@ struct process_script {
 
   /// From a stop signal (TERM, INT, QUIT), which it answers with STOPPING=1, to exit 0.
   duration drain_takes{};
+  /// With STOPPING=1 it asks for so much time (EXTEND_TIMEOUT_USEC); zero: it asks for none.
+  duration asks_for{};
   bool ignores_stop = false;  ///< only KILL and the signals that dump core end it
   duration reap_takes{};      ///< from its death to its report: what it left keeps a pipe open
   /// A debugger holds it: each signal but KILL waits for so long, and so does the news of its

@@ -5,6 +5,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,7 @@
 #include <utility>
 
 #include "supervisor/signals.hpp"
+#include "supervisor/time.hpp"
 #include "supervisor/version.hpp"
 
 namespace supervisor {
@@ -48,10 +50,17 @@ class connection : public boost::asio::generic::stream_protocol::socket {
   std::atomic<std::uint32_t>* open_;  ///< null: moved from
 };
 
+/// Why worker::idle() has ended.
+enum class idle_end : std::uint8_t {
+  readable,     ///< there is something to read, or the client has left
+  handed_over,  ///< the connection is another worker's
+  deadline,     ///< the worker leaves: close it
+};
+
 /// A worker process as its own coroutine sees it. Lives on the worker's one thread.
 ///
 /// The end: the supervisor sends TERM. From then on draining() is true, accept() hands out what is
-/// already queued and then returns empty; the worker function returns, what it spawned is awaited,
+/// queued by then and returns empty; the worker function returns, what it spawned is awaited,
 /// and the process exits 0. QUIT cuts this short: what is in flight is cancelled. Another TERM
 /// changes nothing, because a service manager that signals a whole cgroup sends one of its own.
 class worker {
@@ -92,6 +101,22 @@ class worker {
   /// worker's epoll set only while an accept is awaited. EMFILE and the like are waited out.
   boost::asio::awaitable<std::optional<connection>> accept(class listener&);
 
+  /// Gives a connection to another worker of the pool, which gets it from accept() on the listener
+  /// of that name as if it were new. Only for one of which nothing is consumed that is not
+  /// answered: between two requests, and without TLS or any other state of its own. True: it is
+  /// gone. False: it was not taken, and stays. Suspends while more wait to be taken than the kernel
+  /// holds; cancelled, the connection stays.
+  boost::asio::awaitable<bool> hand_over(class listener&, connection&);
+  /// Waits, between two requests, for the client's next; when the worker is told to leave, hands
+  /// the connection over (see there) if others of the pool stay. If none does, it waits for
+  /// `patience` from then on, so that a request that is under way is answered, but no longer than
+  /// the worker has. Nothing is read.
+  boost::asio::awaitable<idle_end> idle(
+      class listener&, connection&, std::chrono::nanoseconds patience = std::chrono::seconds(5));
+  /// Whether an answer may promise to keep its connection. False: the worker is to leave, and
+  /// nobody would take the connection: say `Connection: close`.
+  bool keeps_connections() const noexcept;
+
   /// Runs `task` beside the worker function; awaited before the worker leaves. An exception ends
   /// only that task, with a line on stderr.
   void spawn(boost::asio::awaitable<void> task);
@@ -107,6 +132,11 @@ class worker {
 
   /// True once the worker is told to leave.
   bool draining() const noexcept;
+  /// When a worker that is told to leave will be killed; never: it will not, or that is not known.
+  time_point leave_by() const noexcept;
+  /// Asks the supervisor for so much time from now on, to boot or to leave: EXTEND_TIMEOUT_USEC of
+  /// sd_notify(3). Less than is left changes nothing; a stop that is to be quick grants none.
+  void extend(std::chrono::nanoseconds);
   /// Completes when the worker is told to leave; at once where it was.
   boost::asio::awaitable<void> stopping();
 

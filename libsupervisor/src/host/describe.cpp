@@ -247,8 +247,11 @@ std::string of_worker(const event& e, time_point now) {
     case event_kind::worker_stopping:
       return fmt::format("told to leave, {}{}: sent {}{}", words(e.why),
                          e.text.empty() ? "" : " in " + e.text, sent(), next_step(e, now));
+    case event_kind::worker_extended:
+      return "asks for time, and has " + describe(e.deadline - now);
     case event_kind::worker_escalated:
-      return fmt::format("has not left: sent {}{}", sent(), next_step(e, now));
+      return fmt::format("has not left{}: sent {}{}", e.text.empty() ? "" : ", in " + e.text,
+                         sent(), next_step(e, now));
     case event_kind::worker_signalled:
       return "sent " + sent();
     case event_kind::worker_exited:

@@ -37,6 +37,13 @@ struct child_key {
   friend auto operator<=>(const child_key&, const child_key&) = default;
 };
 
+/// How a child that is to leave may take its time.
+struct leave_terms {
+  time_point by = never;     ///< it is killed then
+  bool others_stay = false;  ///< other workers of its pool take what it hands over
+  friend bool operator==(const leave_terms&, const leave_terms&) = default;
+};
+
 struct launch_request {
   child_key key;
   unsigned slot = 0;
@@ -49,13 +56,14 @@ struct launch_request {
 struct child_view {
   child_id id = 0;
   child_key key;
-  pid_t pid = 0;          ///< 0 until it exists
-  bool ready = false;     ///< READY=1 came
-  bool stopping = false;  ///< STOPPING=1 came: it leaves by itself
-  bool hung = false;      ///< it was asked for a sign of life and gave none
-  bool spent = false;     ///< X_RECYCLE=1 came: it wants a fresh one in its place
-  bool overdue = false;   ///< a request of its outlasts the spec's request timeout
-  std::string status;     ///< STATUS=
+  pid_t pid = 0;            ///< 0 until it exists
+  bool ready = false;       ///< READY=1 came
+  bool stopping = false;    ///< STOPPING=1 came: it leaves by itself
+  bool hung = false;        ///< it was asked for a sign of life and gave none
+  bool spent = false;       ///< X_RECYCLE=1 came: it wants a fresh one in its place
+  bool overdue = false;     ///< a request of its outlasts the spec's request timeout
+  time_point asks_until{};  ///< EXTEND_TIMEOUT_USEC= came: it needs until then
+  std::string status;       ///< STATUS=
   /// It never ran, and never will. ECANCELED: through no fault of its program's; it was told to
   /// leave before, or who was to make it was killed.
   std::optional<launch_error> failed;
@@ -134,6 +142,8 @@ class host {
   virtual std::optional<duration> cpu_time(child_id) const = 0;
   /// Sends a signal by pidfd; to a child that is over or not there yet: ESRCH.
   virtual boost::system::error_code signal(child_id, int number) = 0;
+  /// Tells a function worker how it may leave: before it is told to, and whenever that changes.
+  virtual void tell_terms(child_id, const leave_terms&) noexcept = 0;
   /// Asks a ready worker to accept until the queue is empty: a connection whose wakeup went to a
   /// worker that left must not wait for the next one.
   virtual void poke(child_id) noexcept = 0;

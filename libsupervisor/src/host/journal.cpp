@@ -123,6 +123,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "worker.recovered";
     case event_kind::worker_stopping:
       return "worker.stopping";
+    case event_kind::worker_extended:
+      return "worker.extended";
     case event_kind::worker_escalated:
       return "worker.escalated";
     case event_kind::worker_signalled:

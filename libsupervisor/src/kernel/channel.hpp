@@ -17,9 +17,14 @@ inline constexpr std::string_view heartbeat = "WATCHDOG=1";
 inline constexpr std::string_view recycle = "X_RECYCLE=1";  // a fresh one is to take its place
 inline constexpr std::string_view busy = "X_BUSY=1";        // see activity.hpp
 inline constexpr std::string_view alive = "X_ALIVE=1";      // the answer to ping
+inline constexpr std::string_view extend = "EXTEND_TIMEOUT_USEC=";  // it needs so long from now on
 
 // To a function worker, each a packet of its own.
 inline constexpr std::string_view poke = "X_POKE=1";  // accept until the queue is empty
 inline constexpr std::string_view ping = "X_PING=1";
+// How it is to leave: "X_LEAVE=USEC,STAY". It is killed after so many microseconds, 0: not at all.
+// STAY is 1 where other workers of its pool stay, which take what it hands over. Comes before the
+// signal that tells it to leave, or as the answer to STOPPING=1; the last one counts.
+inline constexpr std::string_view leave = "X_LEAVE=";
 
 }  // namespace supervisor::kernel::word

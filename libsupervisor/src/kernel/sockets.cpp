@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -210,6 +211,11 @@ int send_packet(int socket, std::string_view data, std::span<const int> descript
   do sent = sendmsg(socket, &message, flags | MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
   return sent < 0 ? errno : 0;
+}
+
+unsigned count_packets(int socket) noexcept {
+  int bytes = 0;
+  return ioctl(socket, FIONREAD, &bytes) == 0 ? static_cast<unsigned>(bytes) : 0;
 }
 
 received receive_packet(int socket, packet& into, int flags, std::size_t largest) {

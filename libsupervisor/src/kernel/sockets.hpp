@@ -36,4 +36,7 @@ enum class received { packet, end, nothing };
 /// `largest`: what is longer is cut; it saves the question how long the packet is.
 received receive_packet(int socket, packet& into, int flags = 0, std::size_t largest = 0);
 
+/// How many packets of one byte wait on a SOCK_SEQPACKET socket.
+unsigned count_packets(int socket) noexcept;
+
 }  // namespace supervisor::kernel

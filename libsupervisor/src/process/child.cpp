@@ -2,15 +2,19 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <csignal>
+#include <cstdio>
 
 #include "kernel/channel.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/scoreboard.hpp"
 
 namespace supervisor {
+
+namespace word = kernel::word;
 
 namespace {
 
@@ -214,6 +218,7 @@ boost::system::error_code child::signal(int number) {
     return no_such_process();
   }
   if (number == SIGKILL) killed_by_us_ = true;
+  if (asks_to_leave(number)) view_.asks_until = {};  // what it asked for was to boot
   return services_.children.signal(process_, number);
 }
 
@@ -223,8 +228,18 @@ void child::poke() noexcept {
   boost::asio::post(services_.executor, [self = weak_from_this()] {
     auto alive = self.lock();
     if (alive && alive->mold_ && alive->notify_ && alive->view_.ready && !alive->view_.over())
-      alive->notify_->send(kernel::word::poke);
+      alive->notify_->send(word::poke);
   });
+}
+
+void child::tell_terms(const leave_terms& terms) noexcept {
+  if (!mold_ || !notify_ || view_.over()) return;
+  char text[64];
+  auto left = std::max(duration{}, terms.by - steady_now());
+  auto micros = terms.by == never ? 0 : 1 + left / std::chrono::microseconds(1);
+  auto size = std::snprintf(text, sizeof text, "%s%lld,%d", word::leave.data(),
+                            static_cast<long long>(micros), terms.others_stay);
+  notify_->send({text, static_cast<std::size_t>(size)});
 }
 
 void child::on_notification(const notification& said) {
@@ -233,11 +248,13 @@ void child::on_notification(const notification& said) {
   if (said.alive) asked_ = never;
   if (said.heartbeat) give({});
   bool news = (said.ready && !view_.ready) || (said.stopping && !view_.stopping) ||
-              (said.recycle && !view_.spent) || (said.status && *said.status != view_.status);
+              (said.recycle && !view_.spent) || (said.status && *said.status != view_.status) ||
+              said.extend;
   view_.ready |= said.ready;
   view_.stopping |= said.stopping;
   view_.spent |= said.recycle;
   if (said.status) view_.status = *said.status;
+  if (said.extend) view_.asks_until = steady_now() + *said.extend;
   if (news && !view_.failed) tell();
 }
 

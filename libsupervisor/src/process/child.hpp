@@ -38,11 +38,13 @@ class child : public std::enable_shared_from_this<child> {
   /// To one that waits for its mold, TERM and the like mean that it is not to be made at all.
   boost::system::error_code signal(int number);
   void poke() noexcept;
+  void tell_terms(const leave_terms&) noexcept;
   /// Closes what it holds for its own convenience only.
   void spare_descriptors() noexcept;
   bool reported() const noexcept { return view_.reported; }
   std::optional<scoreboard> sample() const;
   unsigned slot() const noexcept { return request_.slot; }
+  std::uint64_t generation() const noexcept { return request_.generation; }
   const spec* what() const noexcept { return what_.get(); }
   /// Calls `come` from the loop when it gives a sign of life of this kind, or has given one since
   /// the last such call; one at a time.

@@ -15,6 +15,7 @@
 #include "process/command.hpp"
 #include "process/mold_program.hpp"
 #include "process/probe_runner.hpp"
+#include "process/relays.hpp"
 #include "process/services.hpp"
 
 namespace asio = boost::asio;
@@ -83,6 +84,7 @@ class kernel_host final : public host {
   probe_id start_probe(child_id, const probe&, std::function<void(probe_result)> done) override;
   void cancel_probe(probe_id) noexcept override;
   boost::system::error_code signal(child_id id, int number) override;
+  void tell_terms(child_id, const leave_terms&) noexcept override;
   void poke(child_id id) noexcept override {
     if (auto it = children_.find(id); it != children_.end()) it->second.process->poke();
   }
@@ -113,6 +115,8 @@ class kernel_host final : public host {
     bool forgotten = false;
   };
 
+  std::vector<relay> relays_of(const std::string& pool, const generation&);
+  bool others_serve_the_same(const child&) const;
   pid_t pid_of(child_id) const noexcept;
   std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
   std::shared_ptr<child> take_child(generation&);
@@ -128,6 +132,7 @@ class kernel_host final : public host {
   kernel::memory_events memory_;
   listener_table listeners_;
   std::map<program_name, generation> programs_;
+  relays relays_;
   std::map<child_id, held> children_;
   std::map<child_key, child_id> keys_;
   child_id last_ = 0;
@@ -154,7 +159,8 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
   if (added) program.listeners = listeners_.find(program.what->listeners);
   if (program.what->is_function()) {
     program.mold = std::make_shared<mold_program>(
-        services_, pool, number, program.what, numbers_of(program.listeners), std::move(changed),
+        services_, pool, number, program.what, numbers_of(program.listeners),
+        relays_of(pool, program), std::move(changed),
         [this, name = it->first] { prepare_later(name); });
     program.mold->open();
   } else {
@@ -182,6 +188,34 @@ program_view kernel_host::program(const std::string& pool, std::uint64_t number)
 void kernel_host::close_program(const std::string& pool, std::uint64_t number) {
   auto node = programs_.extract({pool, number});
   if (!node.empty() && node.mapped().mold) node.mapped().mold->close();
+  auto of_pool = [&](auto& each) { return each.first.first == pool; };
+  if (std::ranges::none_of(programs_, of_pool)) relays_.forget(pool);
+}
+
+std::vector<relay> kernel_host::relays_of(const std::string& pool, const generation& program) try {
+  std::vector<std::string> names;
+  for (auto& [name, socket] : program.listeners) names.push_back(name);
+  return relays_.of(pool, names);
+} catch (const boost::system::system_error&) {
+  return {};  // no descriptor left: then nothing is handed over
+}
+
+/// What is handed over must not wait at a listener that those who stay do not have.
+bool kernel_host::others_serve_the_same(const child& leaving) const {
+  auto& pool = leaving.view().key.pool;
+  auto own = programs_.find({pool, leaving.generation()});
+  return own != programs_.end() && std::ranges::all_of(programs_, [&](auto& other) {
+           return other.first.first != pool ||
+                  std::ranges::equal(other.second.listeners, own->second.listeners, {},
+                                     &listener_table::named::first, &listener_table::named::first);
+         });
+}
+
+void kernel_host::tell_terms(child_id id, const leave_terms& terms) noexcept {
+  auto it = children_.find(id);
+  if (it == children_.end()) return;
+  auto& process = *it->second.process;
+  process.tell_terms({terms.by, terms.others_stay && others_serve_the_same(process)});
 }
 
 child_id kernel_host::launch(const launch_request& request, observer changed) {

@@ -214,6 +214,11 @@ void mold_client::setup(const mold_setup& setup) {
     out.text(name);
     descriptors.push_back(fd);
   }
+  out.number(setup.relays.size());
+  for (const auto& each : setup.relays) {
+    out.text(each.listener);
+    descriptors.insert(descriptors.end(), {each.take, each.give});
+  }
   if (setup.cells > 0) descriptors.push_back(setup.activity);
   impl_->send_setup(out.bytes(), descriptors);
 }

@@ -17,6 +17,7 @@
 #include "supervisor/exit_report.hpp"
 #include "supervisor/spec.hpp"
 #include "supervisor/supervisor.hpp"
+#include "worker/boot.hpp"
 
 namespace supervisor {
 
@@ -36,6 +37,7 @@ struct mold_setup {
   std::uint64_t generation = 0;
   std::shared_ptr<const spec> what;  ///< function, environment, directory, umask, user, limits, ...
   std::vector<std::pair<std::string, int>> listeners;
+  std::vector<relay> relays = {};
   int activity = -1;  ///< memfd of kernel::activity cells
   std::size_t cells = 0;
   std::string supervisor = {};  ///< its name, for ps

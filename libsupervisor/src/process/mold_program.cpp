@@ -16,12 +16,13 @@ namespace supervisor {
 
 mold_program::mold_program(process_services& services, std::string pool, std::uint64_t generation,
                            std::shared_ptr<const spec> what, listener_list listeners,
-                           host::observer changed, std::function<void()> at_rest)
+                           relay_list relays, host::observer changed, std::function<void()> at_rest)
     : services_(services),
       pool_(std::move(pool)),
       generation_(generation),
       what_(std::move(what)),
       listeners_(std::move(listeners)),
+      relays_(std::move(relays)),
       changed_(std::move(changed)),
       at_rest_(std::move(at_rest)) {}
 
@@ -71,8 +72,8 @@ void mold_program::start() {
   started.pid = pid_;
   services_.log.record(std::move(started));
   expect_answer();
-  client_->setup({pool_, generation_, what_, listeners_, cells_->memory(), activity_cells::count,
-                  services_.options.name});
+  client_->setup({pool_, generation_, what_, listeners_, relays_, cells_->memory(),
+                  activity_cells::count, services_.options.name});
 }
 
 void mold_program::close() {

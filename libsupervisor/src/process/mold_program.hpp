@@ -21,10 +21,11 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
  public:
   using done = std::function<void(pid_t, std::optional<launch_error>)>;
   using listener_list = std::vector<std::pair<std::string, int>>;
+  using relay_list = std::vector<relay>;
 
   /// `at_rest` is called when the last open order is answered.
   mold_program(process_services&, std::string pool, std::uint64_t generation,
-               std::shared_ptr<const spec>, listener_list, host::observer changed,
+               std::shared_ptr<const spec>, listener_list, relay_list, host::observer changed,
                std::function<void()> at_rest);
   /// What goes wrong is told through view() and `changed`.
   void open();
@@ -72,6 +73,7 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   std::uint64_t generation_;
   std::shared_ptr<const spec> what_;
   listener_list listeners_;
+  relay_list relays_;
   host::observer changed_;
   std::function<void()> at_rest_;
   program_view view_;

@@ -54,6 +54,8 @@ struct mold {
   std::vector<std::pair<int, rlimit>> limits;
   kernel::credentials who;
   std::vector<std::pair<std::string, kernel::unique_fd>> listeners;
+  std::vector<kernel::unique_fd> relay_ends;
+  std::vector<relay> relays;
   kernel::activity* cells = nullptr;
   std::size_t cell_count = 0;
 };
@@ -108,14 +110,27 @@ void read_limits(mold& self, mold_wire::decoder& in) {
 
 void read_descriptors(mold& self, mold_wire::decoder& in, kernel::packet& p) {
   self.cell_count = in.number();
-  const auto listeners = in.number();
-  if (p.cut || p.descriptors.size() != listeners + (self.cell_count > 0 ? 1 : 0))
-    throw refusal{"mold", "the setup's descriptors did not all arrive", EMFILE};
-  for (std::size_t i = 0; i < listeners; ++i)
-    self.listeners.emplace_back(in.text(), std::move(p.descriptors[i]));
+  auto next = p.descriptors.begin();
+  auto take = [&] {
+    if (p.cut || next == p.descriptors.end())
+      throw refusal{"mold", "the setup's descriptors did not all arrive", EMFILE};
+    return std::move(*next++);
+  };
+  for (auto count = in.number(); count > 0; --count) {
+    std::string name(in.text());
+    self.listeners.emplace_back(std::move(name), take());
+  }
+  for (auto count = in.number(); count > 0; --count) {
+    relay each;
+    each.listener = in.text();
+    each.take = self.relay_ends.emplace_back(take()).get();
+    each.give = self.relay_ends.emplace_back(take()).get();
+    self.relays.push_back(std::move(each));
+  }
   if (self.cell_count == 0) return;
+  const auto memory = take();
   void* shared = mmap(nullptr, self.cell_count * sizeof(kernel::activity), PROT_READ | PROT_WRITE,
-                      MAP_SHARED, p.descriptors.back().get(), 0);
+                      MAP_SHARED, memory.get(), 0);
   if (shared == MAP_FAILED) throw refusal{"mold", "mapping the activity cells", errno};
   self.cells = static_cast<kernel::activity*>(shared);
 }
@@ -215,6 +230,7 @@ void arrange_descriptors(const mold& self, const order& what) {
   if (what.err && dup2(what.err.get(), STDERR_FILENO) < 0) give_up(stage::stdio, "stderr", errno);
   std::vector<unsigned> kept{static_cast<unsigned>(what.channel.get())};
   for (const auto& [name, fd] : self.listeners) kept.push_back(static_cast<unsigned>(fd.get()));
+  for (const auto& end : self.relay_ends) kept.push_back(static_cast<unsigned>(end.get()));
   std::sort(kept.begin(), kept.end());
   unsigned next = STDERR_FILENO + 1;
   for (unsigned fd : kept) {
@@ -260,6 +276,7 @@ using entry_point = std::function<int(worker_boot, const worker_function&)>;
   boot.generation = self.generation;
   boot.channel = std::move(what.channel);
   for (const auto& [name, fd] : self.listeners) boot.listeners.emplace_back(name, fd.get());
+  boot.relays = self.relays;
   boot.cells = {self.cells, self.cell_count};
   boot.cell = what.cell;
   sigset_t none;

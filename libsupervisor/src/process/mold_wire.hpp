@@ -10,7 +10,7 @@
 namespace supervisor::mold_wire {
 
 /// Counted up with every change of the packets.
-inline constexpr std::uint64_t version = 3;
+inline constexpr std::uint64_t version = 4;
 
 /// The most that are in one packet of orders, so that a mold with few descriptors left has room for
 /// theirs; and of answers.
@@ -19,7 +19,8 @@ inline constexpr std::size_t largest_orders = (2 + 5 * batch) * sizeof(std::uint
 
 /// The first field of a packet. In brackets: what follows.
 enum class kind : std::uint64_t {
-  setup = 1,  ///< [version, see write_setup()]; descriptors: listeners, then activity if cells > 0
+  setup = 1,  ///< [version, see write_setup()]; descriptors: listeners, two of each relay, then
+              ///< activity if cells > 0
   orders,     ///< [count, and of each: id, slot, cell, has out, has err]; descriptors: of each
               ///< its channel, out, err
   ready,      ///< []

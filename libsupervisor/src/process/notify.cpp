@@ -3,7 +3,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 
 #include "kernel/channel.hpp"
@@ -38,6 +40,17 @@ std::optional<uid_t> open_envelope(msghdr& message) {
   return sender;
 }
 
+/// Nothing where it is no number.
+std::optional<duration> microseconds(std::string_view text) {
+  // What is longer is no time to wait for a process, and overflows when it is added to now.
+  constexpr std::uint64_t most = 365ull * 24 * 3600 * 1'000'000;
+  std::uint64_t count = 0;
+  auto end = text.data() + text.size();
+  auto parsed = std::from_chars(text.data(), end, count);
+  if (parsed.ptr != end || parsed.ec != std::errc{}) return {};
+  return std::chrono::microseconds(std::min(count, most));
+}
+
 }  // namespace
 
 void notification::add(std::string_view message) {
@@ -51,6 +64,8 @@ void notification::add(std::string_view message) {
     heartbeat |= line == word::heartbeat;
     recycle |= line == word::recycle;
     if (line.starts_with(word::status)) status = line.substr(word::status.size());
+    if (line.starts_with(word::extend))
+      if (auto asked = microseconds(line.substr(word::extend.size()))) extend = asked;
     message.remove_prefix(end == message.npos ? message.size() : end + 1);
   }
 }
@@ -63,6 +78,7 @@ void notification::merge(const notification& later) {
   heartbeat |= later.heartbeat;
   recycle |= later.recycle;
   if (later.status) status = later.status;
+  if (later.extend) extend = later.extend;
 }
 
 notify_server::notify_server(boost::asio::any_io_executor executor, kernel::unique_fd channel,

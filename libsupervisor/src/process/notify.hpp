@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "process/watched_fd.hpp"
+#include "supervisor/time.hpp"
 
 namespace supervisor {
 
@@ -21,11 +22,12 @@ struct notification {
   bool heartbeat = false;
   bool recycle = false;
   std::optional<std::string> status;
+  std::optional<duration> extend;
   /// Adds the lines of a message; words we do not know are passed over.
   void add(std::string_view message);
   void merge(const notification&);
   bool empty() const noexcept {
-    return !(ready || stopping || busy || alive || heartbeat || recycle || status);
+    return !(ready || stopping || busy || alive || heartbeat || recycle || status || extend);
   }
 };
 

@@ -193,6 +193,8 @@ boost::system::error_code simulated_host::signal(child_id id, int number) {
   return {ESRCH, boost::system::system_category()};
 }
 
+void simulated_host::tell_terms(child_id id, const leave_terms& t) noexcept { terms[id] = t; }
+
 void simulated_host::poke(child_id id) noexcept { poked.push_back(id); }
 void simulated_host::forget(child_id id) { impl_->processes.forget(id); }
 void simulated_host::on_report(child_reporter tell) { impl_->processes.on_report(std::move(tell)); }

@@ -81,6 +81,7 @@ class simulated_host final : public host {
   virtual_loop& loop() noexcept;
   std::vector<std::pair<child_id, int>> sent;  ///< every signal supervision sent
   std::vector<child_id> poked;
+  std::map<child_id, leave_terms> terms;  ///< the last ones of each
 
   // host
   time_point now() const noexcept override;
@@ -111,6 +112,7 @@ class simulated_host final : public host {
   probe_id start_probe(child_id, const probe&, std::function<void(probe_result)>) override;
   void cancel_probe(probe_id) noexcept override;
   boost::system::error_code signal(child_id, int) override;
+  void tell_terms(child_id, const leave_terms&) noexcept override;
   void poke(child_id) noexcept override;
   void forget(child_id) override;
   void on_report(child_reporter) override;

@@ -197,7 +197,11 @@ void simulated_processes::drain(child& c) {
   scoreboard board;
   count_requests(c, board);
   if (board.in_flight) takes = std::max(takes, c.plan.service_time - board.latest.age);
-  in({}, [this, id] { change(id, &child_view::stopping); });
+  auto until = c.plan.asks_for > duration{} ? later(loop_.now(), c.plan.asks_for) : time_point{};
+  in({}, [this, id, until] {
+    if (auto* leaving = living(id)) leaving->view.asks_until = until;
+    change(id, &child_view::stopping);
+  });
   in(takes, [this, id] { die(id, exit_status::exited(0), false); });
 }
 

@@ -166,6 +166,13 @@ time_point ready_unasked(const spec& what, const slot_state& s) noexcept {
   return by_age ? later(s.started_at, what.alive_for) : never;
 }
 
+bool may_extend(const pool_state& p, const slot_state& s) noexcept {
+  if (p.quick) return false;
+  if (s.now == phase::starting) return true;
+  bool stuck = s.stopped_for == exit_cause::hang || s.stopped_for == exit_cause::request_timeout;
+  return s.now == phase::stopping && !stuck;
+}
+
 bool heeds_ready(const spec& what) noexcept {
   return what.ready == readiness::automatic || what.ready == readiness::notify;
 }

@@ -37,6 +37,9 @@ bool needs_program(const pool_state&, std::uint64_t generation) noexcept;
 time_point ready_unasked(const spec&, const slot_state&) noexcept;
 
 /// Whether its own word makes it ready.
+/// Whether a worker that asks for more time (EXTEND_TIMEOUT_USEC) gets it: to boot, or to leave,
+/// but not in a stop that is to be quick, nor once it is stuck.
+bool may_extend(const pool_state&, const slot_state&) noexcept;
 bool heeds_ready(const spec&) noexcept;
 
 struct stop_order {

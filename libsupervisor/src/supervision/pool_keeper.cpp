@@ -181,7 +181,7 @@ void pool_keeper::wake_slots() {
 /// when none is known to be ready: one may wait for connections already, its READY=1 on the way.
 bool pool_keeper::poke_one() {
   for (auto& s : state_.slots) {
-    if (s.now != phase::ready) continue;
+    if (s.now != phase::ready || host_.look(s.child).stopping) continue;
     host_.poke(s.child);
     return true;
   }

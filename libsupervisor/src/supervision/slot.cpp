@@ -92,6 +92,8 @@ asio::awaitable<void> slot::wait_for_ready() {
     auto unasked = ready_unasked(what(), me_);
     if (retires())
       begin_stop(me_.retiring);
+    else if (extend())
+      continue;
     else if (now >= unasked || passed || (seen()->ready && heeds_ready(what())))
       pool_.transition(about_me(event_kind::worker_ready));
     else if (now >= me_.deadline)
@@ -114,6 +116,8 @@ asio::awaitable<void> slot::serve() {
     }
   while (me_.now == phase::ready && !buried()) {
     auto worn = wear.look(*seen());
+    // Somebody else has told it to leave.
+    if (seen()->stopping) tell_terms();
     if (retires()) {
       begin_stop(me_.retiring);
     } else if (seen()->hung) {
@@ -139,6 +143,8 @@ asio::awaitable<void> slot::serve() {
 
 asio::awaitable<void> slot::leave() {
   while (me_.now == phase::stopping && !buried()) {
+    tell_terms();
+    if (extend()) continue;
     if (pool_.outside().now() >= me_.deadline)
       take_stop_step(event_kind::worker_escalated, me_.stopped_for, me_.step + 1);
     else
@@ -165,6 +171,7 @@ void slot::launch() {
     lot = static_cast<unsigned>(pool_.outside().random() % recycle_lots);
   request.request_limit = request_limit(recycle, lot);
   child_ = pool_.outside().launch(request, waker());
+  told_.reset();
   auto e = about_me(event_kind::worker_launched);
   e.child = child_;
   e.deadline = take_start(pool_.state().budget, what().starts, pool_.outside().now()).repaid;
@@ -181,8 +188,10 @@ void slot::take_stop_step(event_kind kind, exit_cause why, unsigned step) {
   e.count = step;
   e.number = order.signal;
   e.deadline = order.deadline;
-  if (why == exit_cause::hang || why == exit_cause::request_timeout) e.text = work(why);
+  bool stuck = why == exit_cause::hang || why == exit_cause::request_timeout;
+  if (stuck || kind == event_kind::worker_escalated) e.text = work(why);
   pool_.transition(std::move(e));
+  tell_terms();
   auto error = pool_.outside().signal(child_, order.signal);
   // ESRCH: it is dying; its death is on the way here.
   if (error && error != boost::system::errc::no_such_process) {
@@ -190,6 +199,21 @@ void slot::take_stop_step(event_kind kind, exit_cause why, unsigned step) {
     n.text = signal_name(order.signal) + " could not be sent: " + error.message();
     pool_.transition(std::move(n));
   }
+}
+
+void slot::tell_terms() {
+  leave_terms terms{me_.deadline, pool_.state().wanted() > 0};
+  if (terms == told_) return;
+  told_ = terms;
+  pool_.outside().tell_terms(child_, terms);
+}
+
+bool slot::extend() {
+  if (!may_extend(pool_.state(), me_) || seen()->asks_until <= me_.deadline) return false;
+  auto e = about_me(event_kind::worker_extended);
+  e.deadline = seen()->asks_until;
+  pool_.transition(std::move(e));
+  return true;
 }
 
 void slot::record_look(const probe& by, const health& h, const probe_result& found) {

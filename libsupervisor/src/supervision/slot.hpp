@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "host/host.hpp"
@@ -39,6 +40,10 @@ class slot : public std::enable_shared_from_this<slot> {
   void launch();
   void begin_stop(exit_cause why);
   void take_stop_step(event_kind, exit_cause why, unsigned step);
+  /// Tells the worker how it may leave, where that is news.
+  void tell_terms();
+  /// Gives it the time it asks for, if it is to have it.
+  bool extend();
   void record_look(const probe&, const health&, const probe_result&);
   /// Acts on the death of the child, if it is dead.
   bool buried();
@@ -56,6 +61,7 @@ class slot : public std::enable_shared_from_this<slot> {
   pool_keeper& pool_;
   const slot_state& me_;  ///< an entry of the pool's state; its place in memory is stable
   child_id child_ = 0;    ///< 0: the host has none for us
+  std::optional<leave_terms> told_;  ///< this child
   condition wakeup_;
 };
 

@@ -138,6 +138,9 @@ void apply_to_slot(pool_state& p, slot_state& s, const event& e) {
       return stop_step_taken(s, e);
     case event_kind::worker_escalated:
       return stop_step_taken(s, e);
+    case event_kind::worker_extended:
+      s.deadline = e.deadline;
+      return;
     case event_kind::worker_exited:
       return exited(p, s, e);
     default:
@@ -157,6 +160,7 @@ bool is_of_a_slot(event_kind kind) {
     case event_kind::worker_recovered:
     case event_kind::worker_stopping:
     case event_kind::worker_escalated:
+    case event_kind::worker_extended:
     case event_kind::worker_exited:
       return true;
     default:

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <chrono>
 
+#include "kernel/accept_queue.hpp"
+#include "kernel/sockets.hpp"
 #include "worker/impl.hpp"
 
 namespace asio = boost::asio;
@@ -57,36 +59,65 @@ verdict judge(int error) noexcept {
 
 }  // namespace
 
-worker::listener::state::state(asio::io_context& context, std::string n, int f)
-    : name(std::move(n)), fd(f), protocol(protocol_of(f)), descriptor(context) {
-  descriptor.assign(fd);
-  place = kernel::take_over(fd);
-}
+shared_descriptor::shared_descriptor(asio::io_context& context, int f)
+    : fd(f), descriptor(context, f), place(kernel::take_over(f)) {}
 
-worker::listener::state::~state() {
-  if (descriptor.is_open()) descriptor.release();
+shared_descriptor::~shared_descriptor() { descriptor.release(); }
+
+worker::listener::state::state(asio::io_context& context, std::string n, int fd, const relay* ends)
+    : name(std::move(n)), line(context, fd), protocol(protocol_of(fd)) {
+  if (!ends) return;
+  relayed.emplace(context, ends->take);
+  give = ends->give;
 }
 
 void worker::listener::state::wake() {
+  look_at_relay_ = true;
   boost::system::error_code ignored;
-  descriptor.cancel(ignored);
+  line.descriptor.cancel(ignored);
+}
+
+void worker::listener::state::close_line() {
+  // Of a unix socket the kernel does not tell.
+  if (protocol.family() != AF_UNIX) to_accept_ = kernel::accept_queue_length(line.fd);
+  if (relayed) to_take_ = kernel::count_packets(relayed->fd);
+  wake();
+}
+
+kernel::unique_fd worker::listener::state::take(int& error) {
+  kernel::unique_fd fd;
+  error = EAGAIN;
+  if (to_accept_ > 0) {
+    fd.reset(accept4(line.fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!fd) error = errno;
+    if (fd && to_accept_ != all) --to_accept_;
+  }
+  if (!fd && error == EAGAIN && relayed && look_at_relay_) fd = take_relayed(error);
+  return fd;
 }
 
 asio::awaitable<int> worker::listener::state::readable() {
   struct admission {
     explicit admission(state& s) : on(s) { ++on.waiting; }
     ~admission() {
-      if (--on.waiting == 0) kernel::dismiss(on.place, on.fd);
+      if (--on.waiting > 0) return;
+      on.line.dismiss();
+      if (on.relayed) on.relayed->dismiss();
     }
     admission(const admission&) = delete;
     state& on;
   };
-  if (waiting == 0)
-    if (int refused = kernel::admit(place, fd)) co_return refused;
+  const bool first = waiting == 0;
   admission guard(*this);
+  if (first) {
+    if (int refused = line.admit()) co_return refused;
+    int refused = relayed ? relayed->admit() : 0;
+    if (refused) co_return refused;
+    expect_relayed();
+  }
   boost::system::error_code error;
-  co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
-                                 asio::redirect_error(asio::use_awaitable, error));
+  co_await line.descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
+                                      asio::redirect_error(asio::use_awaitable, error));
   // wake() aborts the wait as well; only a cancelled coroutine is to end.
   auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none)
@@ -145,7 +176,7 @@ asio::awaitable<std::optional<connection>> worker::accept(class listener& from) 
   }
   for (;;) {
     int error = 0;
-    kernel::unique_fd fd(accept4(on->fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    kernel::unique_fd fd = on->take(error);
     if (fd) {
       connection::socket accepted(impl_->context);
       boost::system::error_code refused;
@@ -157,8 +188,6 @@ asio::awaitable<std::optional<connection>> worker::accept(class listener& from) 
         co_return std::optional<connection>(std::move(one));
       }
       error = refused.value();  // this connection is lost, the worker is not
-    } else {
-      error = errno;
     }
     if (judge(error) == verdict::wait) {
       if (impl_->draining) co_return std::nullopt;

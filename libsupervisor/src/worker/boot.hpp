@@ -14,6 +14,13 @@ namespace supervisor {
 
 struct worker_function;
 
+/// Where a worker gives connections to others of its pool, and takes theirs: the two ends of a
+/// SOCK_SEQPACKET pair that all of them share. Each packet brings one connection.
+struct relay {
+  std::string listener;  ///< that the connections are of
+  int take = -1, give = -1;
+};
+
 /// What a function worker is born with. The process is already its own: dispositions and mask
 /// clean, stdio, credentials, limits, process group and title as the spec asks.
 struct worker_boot {
@@ -23,6 +30,7 @@ struct worker_boot {
   kernel::unique_fd channel;  ///< SOCK_SEQPACKET to the supervisor, words of kernel/channel.hpp
   std::vector<std::pair<std::string, int>>
       listeners;                      ///< by name; not owned, shared by all workers
+  std::vector<relay> relays;          ///< of those listeners; not owned, shared by all workers
   std::span<kernel::activity> cells;  ///< of all workers of this mold; empty: none is shared
   std::size_t cell = 0;               ///< this worker's
 };

@@ -57,12 +57,14 @@ worker::impl::impl(asio::io_context& c, worker_boot b)
 
 void worker::impl::drain() {
   if (std::exchange(draining, true)) return;
+  told_at = std::chrono::steady_clock::now();
   activity.share = kernel::activity::none;
   enter(scoreboard::phase::draining);
   say(kernel::word::stopping);
   told_to_stop.notify();
-  for (auto& listener : listeners) listener->wake();
+  for (auto& listener : listeners) listener->close_line();
   relief_timer.cancel();
+  stir_idle();
 }
 
 void worker::impl::enter(scoreboard::phase next) noexcept {
@@ -112,12 +114,21 @@ void worker::impl::listen_to_supervisor() {
 }
 
 void worker::impl::obey() {
+  if (read_words())
+    listen_to_supervisor();
+  else
+    leave_now();
+}
+
+bool worker::impl::read_words() {
   kernel::packet p;
   for (;;) {
     const auto got = kernel::receive_packet(channel.native_handle(), p, MSG_DONTWAIT);
-    if (got == kernel::received::nothing) return listen_to_supervisor();
-    if (got == kernel::received::end) return leave_now();
+    if (got == kernel::received::nothing) return true;
+    if (got == kernel::received::end) return false;
     if (p.data == kernel::word::ping) say(kernel::word::alive);
+    if (p.data.starts_with(kernel::word::leave))
+      take_terms(std::string_view(p.data).substr(kernel::word::leave.size()));
     if (p.data == kernel::word::poke)
       for (auto& listener : listeners) listener->wake();
   }
@@ -129,6 +140,7 @@ void worker::impl::catch_signals() {
   ::signal(SIGINT, SIG_IGN);
   ::signal(SIGUSR1, SIG_IGN);
   auto on_term = [this](signal_event) -> asio::awaitable<void> {
+    if (channel.is_open()) read_words();  // that came before the signal; an end is obey()'s to find
     drain();
     co_return;
   };

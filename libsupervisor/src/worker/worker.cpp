@@ -44,7 +44,10 @@ class worker::listener worker::listener(std::string_view name) {
   std::string there;
   for (auto& [known, fd] : impl_->boot.listeners) {
     if (known == name) {
-      impl_->listeners.push_back(std::make_shared<state>(impl_->context, known, fd));
+      auto& all = impl_->boot.relays;
+      auto ends = std::ranges::find(all, known, &relay::listener);
+      impl_->listeners.push_back(
+          std::make_shared<state>(impl_->context, known, fd, ends == all.end() ? nullptr : &*ends));
       return (class listener)(impl_->listeners.back());
     }
     there += (there.empty() ? "" : ", ") + known;
