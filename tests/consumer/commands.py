@@ -122,10 +122,11 @@ def follow(where, command, master, build):
         return expect(f'  {verb})\n' in (root / 'cmake/bootstrap').read_text(), where, f'bootstrap has no {verb}')
     if command.startswith('cmake '):
         return expect(builds(command, build), where, f'no such preset or target: {command}')
-    if command.startswith('tests/bench/run'):
-        told = subprocess.run([root / 'tests/bench/run', '--help'], capture_output=True, text=True).stdout
+    if command.startswith('tests/bench/'):
+        program = command.split()[0]
+        told = subprocess.run([root / program, '--help'], capture_output=True, text=True).stdout
         words = re.findall(r'--\w+', command) + re.findall(r'\w+', (command + ' --only ').split('--only ')[1])
-        return expect(all(word in told for word in words), where, f'bench/run has not all of {words}')
+        return expect(all(word in told for word in words), where, f'{program} has not all of {words}')
     if command.startswith('alias prefork='):
         return expect('/build/release/apps/prefork/prefork' in command, where, 'prefork is elsewhere')
     done = master.run(filled(command, master))
