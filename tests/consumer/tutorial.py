@@ -55,6 +55,7 @@ def follow(page, prefix):
         signal.signal(signal.SIGALRM, give_up)
         try:
             walk(page, text, folder, shell)
+            shell.stdin.write('wait\n')  # a master has answered before it is gone itself
             shell.stdin.close()
             if shell.wait(timeout=patience) != 0:
                 sys.exit(f'{page.name}: the shell ends with {shell.returncode}')
