@@ -61,8 +61,9 @@ void add_run_options(CLI::App& run, run_texts& t) {
       ->type_name("FILE")
       ->take_last();
   run.add_option("-b,--bind", t.listeners,
-                 "to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; "
-                 "repeatable (default http=127.0.0.1:8080, or the sockets that systemd has passed)")
+                 "to listen on: host:port, [v6]:port, :port, unix:PATH or fd:N; with "
+                 "',sharded' a TCP socket for each worker; repeatable (default "
+                 "http=127.0.0.1:8080, or the sockets that systemd has passed)")
       ->type_name("[NAME=]ADDR")
       ->allow_extra_args(false);
   for (auto& s : settings())

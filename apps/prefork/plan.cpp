@@ -38,7 +38,7 @@ std::vector<listener_change> plan_listeners(const std::vector<sup::listener_spec
     auto* open = find(running, listener.name);
     if (!open)
       changes.emplace_back(move::opened, listener);
-    else if (!listener.matches(*open))
+    else if (!listener.matches(*open) || listener.sharded != open->sharded)
       changes.emplace_back(move::moved, listener, open->address());
   }
   for (auto& listener : running)

@@ -291,7 +291,7 @@ def scaling(bench):
                   failed == 0 and lost == 0)
 
 
-SCALED = (("", "shared"),)
+SCALED = (("", "shared"), (",sharded", "sharded"))
 
 
 def recycling(bench):

@@ -13,7 +13,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <latch>
 #include <string>
+#include <thread>
 
 using supervisor::listener_spec;
 using namespace supervisor::kernel;
@@ -130,6 +132,44 @@ BOOST_AUTO_TEST_CASE(a_stale_unix_socket_is_replaced_and_a_live_one_is_not) {
   BOOST_TEST(!connects_unix(spec.host));  // the file is there, nobody listens
   const unique_fd second = open_listener(spec);
   BOOST_TEST(connects_unix(spec.host));
+}
+
+BOOST_AUTO_TEST_CASE(a_unix_socket_s_file_is_removed_unless_it_is_another_program_s) {
+  scratch directory;
+  auto spec = listener_spec::parse("unix:" + directory.path + "/s");
+  const unique_fd first = open_listener(spec);
+  const auto pinned = supervisor::kernel::pin_file(spec);
+  std::filesystem::remove(spec.host);  // by somebody's cleaning
+  const unique_fd second = open_listener(spec);
+  remove_listener(spec, pinned);
+  BOOST_TEST(connects_unix(spec.host));
+  remove_listener(spec, supervisor::kernel::pin_file(spec));
+  BOOST_TEST(!std::filesystem::exists(spec.host));
+  remove_listener(spec, pinned);  // nor does one that is gone disturb
+}
+
+BOOST_AUTO_TEST_CASE(of_many_who_open_one_unix_socket_one_has_it) {
+  scratch directory;
+  auto spec = listener_spec::parse("unix:" + directory.path + "/s");
+  for (int round = 0; round < 20; ++round) {
+    unique_fd(open_listener(spec)).reset();  // stale from here on
+    constexpr int rivals = 8;
+    std::vector<unique_fd> had(rivals);
+    std::latch start(rivals);
+    {
+      std::vector<std::jthread> all;
+      for (auto& socket : had)
+        all.emplace_back([&, mine = spec]() mutable {
+          start.arrive_and_wait();
+          try {
+            socket = open_listener(mine);
+          } catch (const boost::system::system_error&) {
+          }
+        });
+    }
+    BOOST_TEST(std::ranges::count_if(had, [](auto& socket) { return !!socket; }) == 1);
+    BOOST_TEST(connects_unix(spec.host));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_live_unix_socket_whose_backlog_is_full_is_not_stale) {

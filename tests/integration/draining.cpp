@@ -72,6 +72,8 @@ std::uint64_t dropped() {
   throw std::runtime_error("no ListenDrops in /proc/net/netstat");
 }
 
+constexpr const char* listeners[] = {"127.0.0.1:0", "127.0.0.1:0,sharded"};
+
 pid_t only_child_of(pid_t parent) {
   auto pid = std::to_string(parent);
   pid_t child = 0;
@@ -109,24 +111,28 @@ struct python_worker {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(reloads_are_not_noticed) {
-  master app({"-w", "3", "-b", "127.0.0.1:0"});
-  app.wait_ready(3);
-  try_unnoticed(app, [&] {
-    for (int i = 0; i < 5; ++i) BOOST_TEST(app.ask({"reload"}).code == 0);
-  });
-  stop(app);
+  for (auto listener : listeners) {
+    master app({"-w", "3", "-b", listener});
+    app.wait_ready(3);
+    try_unnoticed(app, [&] {
+      for (int i = 0; i < 5; ++i) BOOST_TEST(app.ask({"reload"}).code == 0);
+    });
+    stop(app);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(scaling_down_and_up_is_not_noticed) {
-  master app({"-w", "8", "-b", "127.0.0.1:0"});
-  app.wait_ready(8);
-  auto before = dropped();
-  try_unnoticed(app, [&] {
-    for (int i = 0; i < 3; ++i)
-      for (auto size : {"2", "8"}) BOOST_TEST(app.ask({"scale", size}).code == 0);
-  });
-  BOOST_TEST(dropped() == before);
-  stop(app);
+  for (auto listener : listeners) {
+    master app({"-w", "8", "-b", listener});
+    app.wait_ready(8);
+    auto before = dropped();
+    try_unnoticed(app, [&] {
+      for (int i = 0; i < 3; ++i)
+        for (auto size : {"2", "8"}) BOOST_TEST(app.ask({"scale", size}).code == 0);
+    });
+    BOOST_TEST(dropped() == before);
+    stop(app);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(recycling_is_not_noticed) {

@@ -47,6 +47,11 @@ BOOST_AUTO_TEST_CASE(addresses) {
     }
   }
   BOOST_TEST(listener_spec::parse(":1", "web").name == "web");
+  BOOST_TEST(!listener_spec::parse(":1").sharded);
+  const auto sharded = listener_spec::parse("web=[::1]:80,sharded");
+  BOOST_TEST(sharded.sharded);
+  BOOST_TEST(sharded.name == "web");
+  BOOST_TEST(sharded.address() == "[::1]:80");
 }
 
 BOOST_AUTO_TEST_CASE(refusals_name_the_text_and_the_way_out) {
@@ -58,6 +63,9 @@ BOOST_AUTO_TEST_CASE(refusals_name_the_text_and_the_way_out) {
       {"", "no address"},
       {"web=", "no address"},
       {"8080", "write 127.0.0.1:8080 or :8080"},
+      {":80,shared", "'80,shared' is not a port"},
+      {"unix:/run/a.sock,sharded", "only a TCP address can be sharded"},
+      {"fd:3,sharded", "only a TCP address can be sharded"},
       {"127.0.0.1", "no port"},
       {"127.0.0.1:", "'' is not a port"},
       {"127.0.0.1:http", "'http' is not a port"},

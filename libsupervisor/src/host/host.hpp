@@ -142,7 +142,9 @@ class host {
   virtual std::optional<duration> cpu_time(child_id) const = 0;
   /// Sends a signal by pidfd; to a child that is over or not there yet: ESRCH.
   virtual boost::system::error_code signal(child_id, int number) = 0;
-  /// Tells a function worker how it may leave: before it is told to, and whenever that changes.
+  /// A child is ready: what listeners have of its own may be sent its way, until tell_terms().
+  virtual void serves(child_id) noexcept = 0;
+  /// Tells a child how it may leave: before it is told to, and whenever that changes.
   virtual void tell_terms(child_id, const leave_terms&) noexcept = 0;
   /// Asks a ready worker to accept until the queue is empty: a connection whose wakeup went to a
   /// worker that left must not wait for the next one.

@@ -82,6 +82,9 @@ listener_spec listener_spec::parse(std::string_view text, std::string_view defau
     spec.name = text.substr(0, equals);
     address.remove_prefix(equals + 1);
   }
+  constexpr std::string_view sharded = ",sharded";
+  spec.sharded = address.ends_with(sharded);
+  if (spec.sharded) address.remove_suffix(sharded.size());
   if (address.empty()) refuse(text, "no address; write HOST:PORT, [V6]:PORT, unix:PATH or fd:N");
   if (address.starts_with("unix:")) {
     spec.kind = family::unix_path;
@@ -98,6 +101,8 @@ listener_spec listener_spec::parse(std::string_view text, std::string_view defau
   } else {
     parse_tcp(spec, text, address);
   }
+  if (spec.sharded && spec.kind != family::tcp)
+    refuse(text, "only a TCP address can be sharded; leave ',sharded' out");
   return spec;
 }
 

@@ -27,4 +27,7 @@ inline constexpr std::string_view ping = "X_PING=1";
 // signal that tells it to leave, or as the answer to STOPPING=1; the last one counts.
 inline constexpr std::string_view leave = "X_LEAVE=";
 
+// On a relay, with one connection; of one byte, so that bytes can be counted.
+inline constexpr std::string_view connection = "c";
+
 }  // namespace supervisor::kernel::word

@@ -72,7 +72,10 @@ unique_fd bind_tcp(const listener_spec& spec, const sockaddr* address, socklen_t
   if (setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       (address->sa_family == AF_INET6 &&
        setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof v6_only) != 0) ||
-      bind(socket.get(), address, length) != 0 || listen(socket.get(), spec.backlog) != 0)
+      bind(socket.get(), address, length) != 0 ||
+      // After bind(2), which so refuses an address that anybody else has.
+      (spec.sharded && setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
+      listen(socket.get(), spec.backlog) != 0)
     fail(spec, errno);
   return socket;
 }
@@ -121,6 +124,21 @@ void remove_stale(const listener_spec& spec, const sockaddr_un& address) {
   if (unlink(address.sun_path) != 0 && errno != ENOENT) fail(spec, errno);
 }
 
+/// Two programs that find the same stale file must not remove each other's fresh one: look, remove
+/// and bind happen under a lock, which is on the directory so that nothing is left behind. None:
+/// errno.
+unique_fd lock_directory(const std::string& directory) {
+  unique_fd lock(
+      uninterrupted([&] { return ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  if (lock && uninterrupted([&] { return flock(lock.get(), LOCK_EX); }) != 0) lock.reset();
+  return lock;
+}
+
+std::string directory_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == path.npos ? "." : path.substr(0, slash + 1);
+}
+
 unique_fd open_unix(const listener_spec& spec) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -128,14 +146,9 @@ unique_fd open_unix(const listener_spec& spec) {
     fail(spec, ENAMETOOLONG, "a socket's path has at most 107 bytes");
   spec.host.copy(address.sun_path, sizeof address.sun_path);
 
-  // Two programs that find the same stale file must not remove each other's fresh one: look, remove
-  // and bind happen under a lock, which is on the directory so that nothing is left behind.
-  const auto slash = spec.host.rfind('/');
-  const std::string directory = slash == spec.host.npos ? "." : spec.host.substr(0, slash + 1);
-  unique_fd lock(
-      uninterrupted([&] { return ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+  const auto directory = directory_of(spec.host);
+  const auto lock = lock_directory(directory);
   if (!lock) fail(spec, errno, "the directory " + directory + " must exist and be readable");
-  if (uninterrupted([&] { return flock(lock.get(), LOCK_EX); }) != 0) fail(spec, errno);
 
   remove_stale(spec, address);
   unique_fd socket = new_socket(AF_UNIX);
@@ -182,8 +195,23 @@ unique_fd open_listener(listener_spec& spec) {
   return socket;
 }
 
-void remove_listener(const listener_spec& spec) noexcept {
-  if (spec.kind == listener_spec::family::unix_path) unlink(spec.host.c_str());
+void refuse_listener(const listener_spec& spec, int error, std::string hint) {
+  fail(spec, error, std::move(hint));
+}
+
+unique_fd pin_file(const listener_spec& spec) noexcept {
+  if (spec.kind != listener_spec::family::unix_path) return {};
+  return unique_fd(::open(spec.host.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+}
+
+void remove_listener(const listener_spec& spec, const unique_fd& pinned) noexcept try {
+  struct stat ours{}, there{};
+  const auto lock = lock_directory(directory_of(spec.host));
+  if (pinned && fstat(pinned.get(), &ours) == 0 && lstat(spec.host.c_str(), &there) == 0 &&
+      ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+    unlink(spec.host.c_str());
+} catch (const std::bad_alloc&) {
+  // The next master takes it for stale.
 }
 
 namespace {

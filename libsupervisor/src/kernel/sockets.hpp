@@ -16,8 +16,13 @@ namespace supervisor::kernel {
 /// live one is an error. Throws boost::system::system_error: "127.0.0.1:80: Permission denied;
 /// ports below 1024 need CAP_NET_BIND_SERVICE".
 unique_fd open_listener(listener_spec& spec);
-/// Removes the file of a unix socket that is listened on no more.
-void remove_listener(const listener_spec& spec) noexcept;
+/// Says as open_listener() would that it cannot be opened.
+[[noreturn]] void refuse_listener(const listener_spec&, int error, std::string hint);
+/// The file of a unix socket that was just opened: as long as this is open, no other is taken for
+/// it. None for others.
+unique_fd pin_file(const listener_spec& spec) noexcept;
+/// Removes that file; not another program's that has come in its place.
+void remove_listener(const listener_spec& spec, const unique_fd& pinned) noexcept;
 
 /// A packet of a SOCK_SEQPACKET socket with the descriptors that came along.
 struct packet {

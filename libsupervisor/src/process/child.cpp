@@ -78,7 +78,8 @@ void child::start_command(const listener_list& listeners, const kernel::credenti
   }
 }
 
-void child::start_function(std::shared_ptr<mold_program> mold) {
+void child::start_function(std::shared_ptr<mold_program> mold,
+                           std::vector<std::pair<std::size_t, int>> own_listeners) {
   mold_ = std::move(mold);
   try {
     if (!notify_) prepare();
@@ -92,6 +93,7 @@ void child::start_function(std::shared_ptr<mold_program> mold) {
     order.out = theirs_[1].get();
     order.err = theirs_[2].get();
     order.cell = *cell_;
+    order.own = std::move(own_listeners);
     mold_->launch(view_.id, order, [self = weak_from_this()](pid_t pid, auto error) {
       if (auto alive = self.lock()) alive->on_order(pid, std::move(error));
     });

@@ -30,7 +30,8 @@ class child : public std::enable_shared_from_this<child> {
   /// One of these, once, after become(). A failure is in view(), and told from the loop.
   void start_command(const listener_list&, const kernel::credentials&,
                      const kernel::pinned_program*);
-  void start_function(std::shared_ptr<mold_program>);
+  void start_function(std::shared_ptr<mold_program>,
+                      std::vector<std::pair<std::size_t, int>> own_listeners);
   void fail(launch_error);
 
   const child_view& view() const noexcept { return view_; }

@@ -55,7 +55,7 @@ class kernel_host final : public host {
   }
   void cancel(timer_id id) noexcept override { services_.timers.cancel(id); }
 
-  listener_spec listen(const listener_spec& wanted) override { return listeners_.open(wanted); }
+  listener_spec listen(const listener_spec& wanted) override;
   std::vector<listener_spec> listeners() const override { return listeners_.addresses(); }
   void close_listener(const std::string& name) override { listeners_.close(name); }
 
@@ -84,6 +84,7 @@ class kernel_host final : public host {
   probe_id start_probe(child_id, const probe&, std::function<void(probe_result)> done) override;
   void cancel_probe(probe_id) noexcept override;
   boost::system::error_code signal(child_id id, int number) override;
+  void serves(child_id) noexcept override;
   void tell_terms(child_id, const leave_terms&) noexcept override;
   void poke(child_id id) noexcept override {
     if (auto it = children_.find(id); it != children_.end()) it->second.process->poke();
@@ -113,6 +114,7 @@ class kernel_host final : public host {
   struct held {
     std::shared_ptr<child> process;
     bool forgotten = false;
+    std::vector<std::unique_ptr<shards::lease>> leases;
   };
 
   std::vector<relay> relays_of(const std::string& pool, const generation&);
@@ -123,7 +125,7 @@ class kernel_host final : public host {
   void prepare_later(const program_name&);
   void prepare(const program_name&);
   static void open_command(generation&);
-  void start(child&, const generation&);
+  void start(held&, const generation&);
   void watch_descriptors();
   void on_over(child&, std::shared_ptr<const exit_report>);
   void drop(child_id);
@@ -146,6 +148,17 @@ class kernel_host final : public host {
 kernel_host::~kernel_host() {
   for (auto& [name, program] : programs_)
     if (program.mold) program.mold->close();
+}
+
+listener_spec kernel_host::listen(const listener_spec& wanted) {
+  auto spec = listeners_.open(wanted);
+  auto socket = listeners_.find(listener_names({spec.name})).front().second;
+  if (!spec.sharded || socket->parts) return spec;
+  auto pass = [this](const shard_user& to, int connection) {
+    return relays_.give(to.pool, to.listener, connection);
+  };
+  socket->parts = std::make_shared<shards>(services_, socket->fd.get(), spec.backlog, pass);
+  return spec;
 }
 
 void kernel_host::open_program(const std::string& pool, std::uint64_t number,
@@ -211,9 +224,16 @@ bool kernel_host::others_serve_the_same(const child& leaving) const {
          });
 }
 
+void kernel_host::serves(child_id id) noexcept {
+  auto it = children_.find(id);
+  if (it == children_.end()) return;
+  for (auto& lease : it->second.leases) lease->serve(true);
+}
+
 void kernel_host::tell_terms(child_id id, const leave_terms& terms) noexcept {
   auto it = children_.find(id);
   if (it == children_.end()) return;
+  for (auto& lease : it->second.leases) lease->serve(false);
   auto& process = *it->second.process;
   process.tell_terms({terms.by, terms.others_stay && others_serve_the_same(process)});
 }
@@ -232,7 +252,7 @@ child_id kernel_host::launch(const launch_request& request, observer changed) {
   keys_[request.key] = id;
   watch_descriptors();
   if (open)
-    start(*made, program->second);
+    start(children_[id], program->second);
   else
     made->fail({"program", ENOENT, "generation " + std::to_string(request.generation)});
   return id;
@@ -277,19 +297,25 @@ void kernel_host::prepare(const program_name& name) {
   }
 }
 
-void kernel_host::start(child& made, const generation& program) {
+void kernel_host::start(held& fresh, const generation& program) {
+  auto& made = *fresh.process;
   if (program.what->listeners)
     for (auto& name : *program.what->listeners)
       if (std::ranges::find(program.listeners, name, &listener_table::named::first) ==
           program.listeners.end())
         return made.fail({"listener", ENOENT, name});
-  if (auto& failed = program.view_now().failed)
-    made.fail(*failed);
-  else if (!program.mold)
-    made.start_command(numbers_of(program.listeners), program.who,
-                       program.file ? &*program.file : nullptr);
-  else
-    made.start_function(program.mold);
+  if (auto& failed = program.view_now().failed) return made.fail(*failed);
+  try {
+    auto taken =
+        take_listeners(program.listeners, made.slot(), made.view().key.pool, !!program.mold);
+    fresh.leases = std::move(taken.leases);
+    if (program.mold)
+      made.start_function(program.mold, std::move(taken.own));
+    else
+      made.start_command(taken.all, program.who, program.file ? &*program.file : nullptr);
+  } catch (const launch_failure& failure) {
+    made.fail(failure.error);
+  }
 }
 
 /// A child has 4 descriptors here, and up to 3 more that only spare us wakeups at its death.
@@ -317,7 +343,7 @@ boost::system::error_code kernel_host::signal(child_id id, int number) {
 unsigned kernel_host::queued(const listener_names& names) const {
   unsigned waiting = 0;
   for (auto& [name, socket] : listeners_.find(names))
-    waiting += kernel::accept_queue_length(socket->fd.get());
+    for (int each : socket->sockets()) waiting += kernel::accept_queue_length(each);
   return waiting;
 }
 
@@ -330,7 +356,8 @@ watch_id kernel_host::watch_queue(const listener_names& names, std::function<voi
   };
   std::vector<watched_fd> watched;
   for (auto& [name, socket] : listeners_.find(names))
-    watched.emplace_back(services_.executor, kernel::share_listener(socket->fd.get()), told);
+    for (int each : socket->sockets())
+      watched.emplace_back(services_.executor, kernel::share_listener(each), told);
   queue_watches_.emplace(id, std::move(watched));
   return id;
 }
@@ -375,6 +402,7 @@ void kernel_host::forget(child_id id) {
   if (it == children_.end()) return;
   it->second.process->watch({});
   it->second.forgotten = true;
+  if (it->second.process->view().over()) it->second.leases.clear();
   if (it->second.process->reported()) drop(id);
 }
 
@@ -383,7 +411,9 @@ void kernel_host::on_over(child& over, std::shared_ptr<const exit_report> report
   auto key = over.view().key;
   if (report_) report_(key, std::move(report));
   auto it = children_.find(id);
-  if (it != children_.end() && it->second.forgotten) drop(id);
+  if (it == children_.end()) return;
+  it->second.leases.clear();
+  if (it->second.forgotten) drop(id);
 }
 
 void kernel_host::drop(child_id id) {

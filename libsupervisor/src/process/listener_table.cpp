@@ -1,13 +1,18 @@
 #include "process/listener_table.hpp"
 
 #include <algorithm>
+#include <boost/system/system_error.hpp>
+#include <cerrno>
 
+#include "kernel/reuseport.hpp"
 #include "kernel/sockets.hpp"
+#include "process/command.hpp"
+#include "process/mold_wire.hpp"
 
 namespace supervisor {
 
 open_listener::~open_listener() {
-  if (ours) kernel::remove_listener(address);
+  if (file) kernel::remove_listener(address, file);
 }
 
 /// One that is still open is taken again: under another name, or before its last worker has left.
@@ -24,11 +29,12 @@ std::shared_ptr<open_listener> listener_table::make(listener_spec& spec) {
   });
   if (known == inherited_.end()) {
     auto fd = kernel::open_listener(spec);
-    return std::make_shared<open_listener>(spec, std::move(fd), true);
+    return std::make_shared<open_listener>(spec, std::move(fd), kernel::pin_file(spec));
   }
   spec.host = known->address.host;
   spec.port = known->address.port;
-  auto socket = std::make_shared<open_listener>(spec, std::move(known->fd), false);
+  if (spec.sharded) kernel::let_others_join(known->fd.get());
+  auto socket = std::make_shared<open_listener>(spec, std::move(known->fd), kernel::unique_fd());
   inherited_.erase(known);
   return socket;
 }
@@ -39,6 +45,10 @@ listener_spec listener_table::open(const listener_spec& wanted) {
   if (known != names_.end() && wanted.matches(known->second->address))
     spec.port = known->second->address.port;
   auto socket = find_open(spec.address());
+  if (socket && socket->address.sharded != spec.sharded)
+    kernel::refuse_listener(spec, EADDRINUSE,
+                            "a listener is sharded or not as long as it is open; give it another "
+                            "address, or start anew");
   if (!socket) sockets_.emplace_back(socket = make(spec));
   if (told_) told_(spec.name, socket->fd.get());
   if (known == names_.end())
@@ -78,6 +88,30 @@ std::vector<std::pair<std::string, int>> numbers_of(
   std::vector<std::pair<std::string, int>> all;
   for (auto& [name, socket] : listeners) all.emplace_back(name, socket->fd.get());
   return all;
+}
+
+taken_listeners take_listeners(const std::vector<listener_table::named>& listeners, unsigned slot,
+                               const std::string& pool, bool is_function) {
+  taken_listeners taken;
+  for (auto& [name, socket] : listeners) {
+    taken.all.emplace_back(name, socket->fd.get());
+    if (!socket->parts) continue;
+    // What is left at a socket of its own could be given to no other program.
+    if (!is_function && !kernel::moves_to_others())
+      throw launch_failure{{"listener", EOPNOTSUPP,
+                            name + ": a sharded one is for worker functions, or needs "
+                                   "net.ipv4.tcp_migrate_req=1"}};
+    if (taken.own.size() == mold_wire::most_own)
+      throw launch_failure{{"listener", E2BIG, "too many sharded listeners"}};
+    try {
+      auto& lease = taken.leases.emplace_back(socket->parts->take({slot, pool, name, is_function}));
+      taken.all.back().second = lease->socket();
+    } catch (const boost::system::system_error& e) {
+      throw launch_failure{{"listener", e.code().value(), name}};
+    }
+    taken.own.emplace_back(taken.all.size() - 1, taken.all.back().second);
+  }
+  return taken;
 }
 
 }  // namespace supervisor

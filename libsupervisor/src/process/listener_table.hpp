@@ -10,19 +10,23 @@
 
 #include "kernel/service_manager.hpp"
 #include "kernel/unique_fd.hpp"
+#include "process/shards.hpp"
 #include "supervisor/listener.hpp"
 
 namespace supervisor {
 
 /// A socket, open for as long as a name means it or a generation has it.
 struct open_listener {
-  open_listener(listener_spec a, kernel::unique_fd f, bool o)
-      : address(std::move(a)), fd(std::move(f)), ours(o) {}
+  open_listener(listener_spec a, kernel::unique_fd socket, kernel::unique_fd made)
+      : address(std::move(a)), fd(std::move(socket)), file(std::move(made)) {}
   ~open_listener();
   open_listener(const open_listener&) = delete;
   listener_spec address;
   kernel::unique_fd fd;
-  bool ours;  ///< made by us; an inherited one's file is its maker's
+  kernel::unique_fd file;  ///< of a unix socket that we made; an inherited one's is its maker's
+  std::shared_ptr<shards> parts;  ///< of a sharded one
+  /// It, or all of its shards.
+  std::vector<int> sockets() const { return parts ? parts->sockets() : std::vector{fd.get()}; }
 };
 
 class listener_table {
@@ -55,5 +59,15 @@ class listener_table {
 
 /// By name, as a worker gets them.
 std::vector<std::pair<std::string, int>> numbers_of(const std::vector<listener_table::named>&);
+
+/// The sockets of one worker.
+struct taken_listeners {
+  std::vector<std::pair<std::string, int>> all;
+  std::vector<std::pair<std::size_t, int>> own;  ///< those of its slot alone, by place in `all`
+  std::vector<std::unique_ptr<shards::lease>> leases;
+};
+/// Throws launch_failure.
+taken_listeners take_listeners(const std::vector<listener_table::named>&, unsigned slot,
+                               const std::string& pool, bool is_function);
 
 }  // namespace supervisor

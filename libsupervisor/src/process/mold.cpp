@@ -90,6 +90,11 @@ void mold_client::impl::pump() {
       out.number(what.out >= 0).number(what.err >= 0);
       for (int fd : {what.channel, what.out, what.err})
         if (fd >= 0) descriptors.push_back(fd);
+      out.number(what.own.size());
+      for (const auto& [place, fd] : what.own) {
+        out.number(place);
+        descriptors.push_back(fd);
+      }
     }
     const int error =
         kernel::send_packet(socket.native_handle(), out.bytes(), descriptors, MSG_DONTWAIT);

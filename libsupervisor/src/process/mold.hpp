@@ -50,6 +50,7 @@ struct mold_order {
   int out = -1;      ///< -1: inherited from the mold
   int err = -1;
   std::size_t cell = 0;
+  std::vector<std::pair<std::size_t, int>> own;  ///< by place, listeners that are this worker's own
 };
 
 /// The supervisor's end of a mold's socket. Whoever made the process reaps it.

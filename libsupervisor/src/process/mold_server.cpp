@@ -66,6 +66,8 @@ struct order {
   unsigned slot = 0;
   std::size_t cell = 0;
   kernel::unique_fd channel, out, err;
+  std::array<std::pair<std::size_t, kernel::unique_fd>, mold_wire::most_own> own;
+  std::size_t own_count = 0;
 };
 
 // ---- setup -------------------------------------------------------------------------------------
@@ -224,6 +226,12 @@ void close_between(unsigned first, unsigned last) {
   for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; ++fd) ::close(static_cast<int>(fd));
 }
 
+/// The mold's own are only in the place of these.
+void take_own_listeners(mold& self, order& what) {
+  for (auto& [place, socket] : std::span(what.own.data(), what.own_count))
+    if (place < self.listeners.size()) self.listeners[place].second = std::move(socket);
+}
+
 void arrange_descriptors(const mold& self, const order& what) {
   // Stdin is the mold's: /dev/null.
   if (what.out && dup2(what.out.get(), STDOUT_FILENO) < 0) give_up(stage::stdio, "stdout", errno);
@@ -264,6 +272,7 @@ using entry_point = std::function<int(worker_boot, const worker_function&)>;
 /// noexcept: an exception must not unwind into the mold's own frames.
 [[noreturn]] void become_worker(mold& self, order what, const entry_point& entry) noexcept {
   if (setpgid(0, 0) != 0) give_up(stage::group, "setpgid", errno);
+  take_own_listeners(self, what);
   arrange_descriptors(self, what);
   assume_role(self);
   reseed();
@@ -330,6 +339,13 @@ order_list read_orders(kernel::packet& p) {
     what.channel = take();
     if (has_out) what.out = take();
     if (has_err) what.err = take();
+    what.own_count = in.number();
+    if (what.own_count > what.own.size())
+      throw std::runtime_error("too many listeners for the mold");
+    for (auto& [place, socket] : std::span(what.own.data(), what.own_count)) {
+      place = in.number();
+      socket = take();
+    }
   }
   return list;
 }

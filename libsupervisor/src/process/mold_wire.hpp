@@ -10,23 +10,24 @@
 namespace supervisor::mold_wire {
 
 /// Counted up with every change of the packets.
-inline constexpr std::uint64_t version = 4;
+inline constexpr std::uint64_t version = 5;
 
 /// The most that are in one packet of orders, so that a mold with few descriptors left has room for
 /// theirs; and of answers.
 inline constexpr std::size_t batch = 8;
-inline constexpr std::size_t largest_orders = (2 + 5 * batch) * sizeof(std::uint64_t);
+inline constexpr std::size_t most_own = 16;  ///< listeners of a worker's own
+inline constexpr std::size_t largest_orders = (2 + (6 + most_own) * batch) * sizeof(std::uint64_t);
 
 /// The first field of a packet. In brackets: what follows.
 enum class kind : std::uint64_t {
   setup = 1,  ///< [version, see write_setup()]; descriptors: listeners, two of each relay, then
               ///< activity if cells > 0
-  orders,     ///< [count, and of each: id, slot, cell, has out, has err]; descriptors: of each
-              ///< its channel, out, err
-  ready,      ///< []
-  refused,    ///< [stage, errno, what]
-  forked,     ///< [count, and of each: id, pid]
-  failed,     ///< [id, stage, errno, what]
+  orders,  ///< [count, and of each: id, slot, cell, has out, has err, places of its own listeners];
+           ///< descriptors: of each its channel, out, err, listeners
+  ready,   ///< []
+  refused,  ///< [stage, errno, what]
+  forked,   ///< [count, and of each: id, pid]
+  failed,   ///< [id, stage, errno, what]
 };
 
 /// Numbers are 8 bytes in the machine's order, texts a number and their bytes.

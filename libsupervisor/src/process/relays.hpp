@@ -1,11 +1,15 @@
 // The pairs of sockets on which workers hand connections over to others of their pool.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <map>
 #include <string>
 #include <vector>
 
+#include "kernel/channel.hpp"
 #include "kernel/descriptors.hpp"
+#include "kernel/sockets.hpp"
 #include "worker/boot.hpp"
 
 namespace supervisor {
@@ -23,6 +27,13 @@ class relays {
       all.push_back({name, it->second.ours.get(), it->second.theirs.get()});
     }
     return all;
+  }
+  /// Sends a connection to whoever accepts on that listener; false: there is no room, or no relay.
+  bool give(const std::string& pool, const std::string& listener, int connection) const {
+    auto it = pairs_.find({pool, listener});
+    return it != pairs_.end() &&
+           kernel::send_packet(it->second.theirs.get(), kernel::word::connection, {&connection, 1},
+                               MSG_DONTWAIT) == 0;
   }
   /// The pool is no more.
   void forget(const std::string& pool) {

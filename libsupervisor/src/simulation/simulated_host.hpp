@@ -112,6 +112,7 @@ class simulated_host final : public host {
   probe_id start_probe(child_id, const probe&, std::function<void(probe_result)>) override;
   void cancel_probe(probe_id) noexcept override;
   boost::system::error_code signal(child_id, int) override;
+  void serves(child_id) noexcept override {}
   void tell_terms(child_id, const leave_terms&) noexcept override;
   void poke(child_id) noexcept override;
   void forget(child_id) override;

@@ -104,6 +104,7 @@ asio::awaitable<void> slot::wait_for_ready() {
 }
 
 asio::awaitable<void> slot::serve() {
+  if (me_.now == phase::ready) pool_.outside().serves(child_);
   recycling wear(pool_.outside(), me_, what().recycle);
   probing probes(pool_.outside(), child_);
   if (me_.now == phase::ready)

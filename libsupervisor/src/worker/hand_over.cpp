@@ -25,8 +25,6 @@ namespace supervisor {
 
 namespace {
 
-constexpr std::string_view one_connection = "c";  // count_packets() counts bytes
-
 /// Before it is killed a worker has yet to end.
 constexpr auto last_second = std::chrono::seconds(1);
 
@@ -61,7 +59,8 @@ kernel::unique_fd worker::listener::state::take_relayed(int& error) {
   }
   reserve.reset();
   kernel::packet p;
-  const auto got = kernel::receive_packet(relayed->fd, p, MSG_DONTWAIT, one_connection.size());
+  const auto got =
+      kernel::receive_packet(relayed->fd, p, MSG_DONTWAIT, kernel::word::connection.size());
   look_at_relay_ = got == kernel::received::packet;
   error = look_at_relay_ ? EINTR : EAGAIN;  // EINTR: once more, where it brought none
   if (p.descriptors.empty()) return {};
@@ -76,7 +75,8 @@ asio::awaitable<bool> worker::hand_over(class listener& to, connection& one) {
   if (on->give < 0) co_return false;
   for (;;) {
     const int fd = one.native_handle();
-    const int error = kernel::send_packet(on->give, one_connection, {&fd, 1}, MSG_DONTWAIT);
+    const int error =
+        kernel::send_packet(on->give, kernel::word::connection, {&fd, 1}, MSG_DONTWAIT);
     if (error == 0) break;
     if (error != EAGAIN) co_return false;
     if (!on->giving) on->giving.emplace(impl_->context, on->give);
