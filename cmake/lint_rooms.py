@@ -16,6 +16,7 @@ MAY_INCLUDE = {
     'supervision': {'host'},
     'control': {'supervision', 'host'},
     'process': {'kernel', 'host'},
+    'keeper': {'kernel'},
     'simulation': {'supervision', 'host'},
     'worker': {'kernel'},
 }

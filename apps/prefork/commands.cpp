@@ -1,7 +1,6 @@
 #include "commands.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
@@ -146,7 +145,7 @@ std::string whereabouts(const supervisor::run_options& run) {
 
 void greet(const supervisor::supervisor& self, const run_request& what, const char* program,
            const listener_list& listeners) {
-  auto pid = ::getpid();
+  auto pid = supervisor::main_pid();
   auto url = sample_url(listeners.front());
   const std::pair<std::string, const char*> ideas[] = {
       {fmt::format("curl {}/pid", url), "which worker answers?"},

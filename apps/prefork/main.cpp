@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdio>
+#include <string_view>
 
 #include "commands.hpp"
 #include "demo.hpp"
@@ -13,6 +14,11 @@ int main(int argc, char** argv) {
   const std::array functions{demo()};
   auto as_mold = supervisor::mold_role(argc, argv, functions);
   if (as_mold) return *as_mold;
+  // Before it has anything to keep.
+  if (argc > 1 && std::string_view(argv[1]) == "run") {
+    auto as_keeper = supervisor::keeper_role(argc, argv);
+    if (as_keeper) return *as_keeper;
+  }
 
   auto request = app::parse({argv + 1, argv + argc});
   if (auto* run = std::get_if<app::run_request>(&request))

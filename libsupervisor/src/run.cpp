@@ -17,8 +17,11 @@
 #include <stdexcept>
 
 #include "control/server.hpp"
+#include "keeper/keeper.hpp"
+#include "keeper_client.hpp"
 #include "kernel/child_statuses.hpp"
 #include "kernel/control_socket.hpp"
+#include "kernel/descent.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/find_program.hpp"
 #include "kernel/lock_file.hpp"
@@ -79,6 +82,9 @@ std::string own_program(const std::vector<std::string>& arguments) {
   return error ? running.string() : path.string();
 }
 
+/// How long the end waits for what was killed.
+constexpr auto last_wait = std::chrono::seconds(10);
+
 std::pair<pid_t, uid_t> identify(control_server::socket& client) {
   auto peer = kernel::peer_of(client.native_handle());
   return {peer.pid, peer.uid};
@@ -91,8 +97,10 @@ class master {
   int run(const policy& decide);
 
  private:
+  void watch_keeper();
   void take_control();
   void take_pidfile();
+  [[noreturn]] void end_with_keeper();
   void make_host(bool functions);
   void serve_control();
   asio::awaitable<void> run_policy(policy decide);
@@ -101,6 +109,7 @@ class master {
   const run_options options_;
   const std::vector<std::string> arguments_;
   asio::io_context context_{1};
+  std::optional<keeper_client> keeper_;  ///< none: this is the main process itself
   log_writer log_;
   journal journal_;
   std::vector<std::shared_ptr<void>> subscriptions_;
@@ -129,6 +138,7 @@ master::master(int argc, char** argv, run_options options, bool functions)
     log_.write(e);
     reporter_.see(e);
   }));
+  watch_keeper();
   take_control();
   take_pidfile();
   make_host(functions);
@@ -137,10 +147,27 @@ master::master(int argc, char** argv, run_options options, bool functions)
   reporter_.begin(*host_, *self_);
 }
 
+void master::watch_keeper() {
+  auto above = take_keeper_link();
+  if (!above) return;
+  keeper_.emplace(context_.get_executor(), std::move(*above), [this] { end_with_keeper(); });
+}
+
+/// Nobody would know of us any more: everything goes, whatever it does.
+void master::end_with_keeper() {
+  self_->note(fmt::format("the keeper, pid {}, is gone: ending everything", main_pid()));
+  log_.release();
+  kernel::end_descendants(last_wait);
+  host_->remove_listener_files();
+  control_.reset();
+  pidfile_.reset();
+  ::_exit(exit_code::failed);
+}
+
 void master::take_control() {
   if (options_.control.empty()) return;
   try {
-    control_.emplace(options_.control, ::getpid());
+    control_.emplace(options_.control, main_pid());
   } catch (const kernel::already_locked& other) {
     bool by_name = options_.control == default_control_path(options_.name);
     auto option = by_name ? "--name" : "--control";
@@ -160,7 +187,7 @@ void master::take_control() {
 void master::take_pidfile() {
   if (options_.pidfile.empty()) return;
   try {
-    pidfile_.emplace(options_.pidfile, ::getpid());
+    pidfile_.emplace(options_.pidfile, main_pid());
   } catch (const kernel::already_locked& other) {
     throw start_failure(exit_code::conflict,
                         fmt::format("pidfile {} is of pid {}, which runs; stop that one, or choose "
@@ -177,10 +204,11 @@ void master::make_host(bool functions) {
   how.name = options_.name;
   if (functions) how.program = own_program(arguments_);
   how.arguments = arguments_;
+  how.reaps_orphans = keeper_.has_value();
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
     log_.write_output(key.pool, slot, is_stderr, line);
   };
-  how.inherited = kernel::take_listeners(::getpid());
+  how.inherited = kernel::take_listeners(main_pid());
   how.on_listener = [this](const std::string& name, int socket) { reporter_.keep(name, socket); };
   host_ = make_kernel_host(context_.get_executor(), journal_, std::move(how));
 }
@@ -191,7 +219,8 @@ void master::serve_control() {
                                                   control_->release());
   control_server::options about;
   about.version = SUPERVISOR_VERSION;
-  about.pid = about.main_pid = ::getpid();
+  about.pid = ::getpid();
+  about.main_pid = main_pid();
   about.owner = ::geteuid();
   about.identify = identify;
   about.verbs = options_.verbs;
@@ -213,6 +242,8 @@ asio::awaitable<void> master::run_policy(policy decide) {
   auto told = [this](std::string_view what, const std::exception_ptr& e) { return tell(what, e); };
   code_ = co_await live(*self_, std::move(decide), std::move(told));
   if (server_) last_words_ = co_await server_->finish(code_);
+  if (keeper_)
+    for (auto& client : last_words_) keeper_->hold(client.native_handle());
 }
 
 int master::run(const policy& decide) {
@@ -253,7 +284,7 @@ std::string default_control_path(std::string_view name) {
 }
 
 std::vector<listener_spec> inherited_listeners() {
-  auto passed = kernel::passed_listeners(::getpid());
+  auto passed = kernel::passed_listeners(main_pid());
   for (auto& each : passed) each.descriptor = -1;
   return passed;
 }
@@ -263,6 +294,10 @@ std::optional<int> mold_role(int argc, char** argv, std::span<const worker_funct
   if (!socket) return std::nullopt;
   return run_mold(argc, argv, std::move(socket), functions, run_worker);
 }
+
+std::optional<int> keeper_role(int argc, char** argv) { return become_keeper(argc, argv); }
+
+pid_t main_pid() noexcept { return pid_of_keeper() ? pid_of_keeper() : ::getpid(); }
 
 int run(int argc, char** argv, const policy& decide, std::vector<worker_function> functions,
         run_options options) {
@@ -286,6 +321,11 @@ int run(int argc, char** argv, const policy& decide, std::vector<worker_function
 }
 
 int main(int argc, char** argv, worker_function serve, prefork_options options, run_options how) {
+  auto as_mold = mold_role(argc, argv, {&serve, 1});
+  if (as_mold) return *as_mold;
+  auto as_keeper = keeper_role(argc, argv);
+  if (as_keeper) return *as_keeper;
+
   if (options.listeners.empty())
     options.listeners.push_back(listener_spec::parse("127.0.0.1:8080"));
   auto decide = [name = serve.name, options = std::move(options)](supervisor& self) {

@@ -1,8 +1,6 @@
 // A master's reports to the service manager above it, if there is one.
 #pragma once
 
-#include <unistd.h>
-
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <memory>
@@ -13,6 +11,7 @@
 #include "control/service_words.hpp"
 #include "host/host.hpp"
 #include "kernel/service_manager.hpp"
+#include "supervisor/run.hpp"
 
 namespace supervisor {
 
@@ -31,7 +30,7 @@ class service_reporter {
     if (!manager_) return;
     world_ = &world;
     self_ = &self;
-    interval_ = kernel::watchdog_interval(::getpid());
+    interval_ = kernel::watchdog_interval(main_pid());
     if (interval_) beat();
   }
 

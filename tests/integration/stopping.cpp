@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kernel/pidfd.hpp"
 #include "support/app.hpp"
 
 BOOST_AUTO_TEST_SUITE(stopping)
@@ -94,7 +95,7 @@ BOOST_AUTO_TEST_CASE(a_pidfile_lives_as_long_as_the_master) {
   BOOST_TEST(std::filesystem::is_empty(there.path()));
 }
 
-BOOST_AUTO_TEST_CASE(a_killed_master_takes_its_workers_along_and_can_be_started_again) {
+BOOST_AUTO_TEST_CASE(what_a_master_leaves_that_is_killed_with_its_keeper_is_replaced_by_the_next) {
   test::temporary_directory there;
   auto control = there / "c.sock";
   auto run = [&] {
@@ -111,6 +112,10 @@ BOOST_AUTO_TEST_CASE(a_killed_master_takes_its_workers_along_and_can_be_started_
   {
     test::process first(run());
     until_ready(first);
+    auto below = supervisor::kernel::children_of(first.pid());
+    BOOST_REQUIRE(below.size() == 1u);
+    first.signal(SIGSTOP);  // so that neither sees the other's end
+    ::kill(below.front(), SIGKILL);
     first.signal(SIGKILL);
     BOOST_TEST(first.finish().signal == SIGKILL);  // at the end of the streams nobody has them open
   }

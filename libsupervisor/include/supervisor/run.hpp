@@ -1,6 +1,8 @@
 // From main() to a running policy.
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <map>
 #include <optional>
@@ -53,6 +55,17 @@ std::vector<listener_spec> inherited_listeners();
 /// first thing in main(), before any thread, io_context or file is made. Empty in any other
 /// process.
 std::optional<int> mold_role(int argc, char** argv, std::span<const worker_function> functions);
+
+/// Has run() below kept by this process, the main one, in a process of its own: signals are handed
+/// on to it with their senders, its exit code or signal is this process's, and whatever way either
+/// ends, nothing that it started is left. Must come right after mold_role(), and only where run()
+/// follows. Returns nothing in the new process, which goes on; in the keeper the exit code when all
+/// is over.
+std::optional<int> keeper_role(int argc, char** argv);
+
+/// The process that is signalled, and whose end is the end of all: the keeper of this one, or this
+/// one.
+pid_t main_pid() noexcept;
 
 /// Runs `decide` as the supervisor of this process until it returns; its value is the exit code.
 /// Takes the mold's role where this process was started for it. What the policy leaves running is

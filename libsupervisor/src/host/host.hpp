@@ -107,6 +107,8 @@ class host {
   virtual std::vector<listener_spec> listeners() const = 0;
   /// Programs that are open have it until they are closed; those opened from now on do not.
   virtual void close_listener(const std::string& name) = 0;
+  /// The files of all that are open, before an end that runs no destructor.
+  virtual void remove_listener_files() noexcept {}
 
   /// Connections that wait to be accepted on the listeners of these names.
   virtual unsigned queued(const listener_names& listeners) const = 0;

@@ -1,5 +1,6 @@
 #include "kernel/descriptors.hpp"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 
 #include "kernel/error.hpp"
 #include "kernel/signal_mask.hpp"
@@ -132,6 +134,17 @@ rlimit descriptor_limit() noexcept {
   rlimit present{};
   if (::getrlimit(RLIMIT_NOFILE, &present) < 0) return {RLIM_INFINITY, RLIM_INFINITY};
   return present;
+}
+
+void close_inherited() noexcept {
+  auto* all = ::opendir("/proc/self/fd");
+  if (!all) return;
+  while (auto* entry = ::readdir(all)) {
+    int fd = std::atoi(entry->d_name);
+    int flags = fd > STDERR_FILENO ? ::fcntl(fd, F_GETFD) : FD_CLOEXEC;
+    if (flags >= 0 && !(flags & FD_CLOEXEC)) ::close(fd);  // what is ours goes with an exec
+  }
+  ::closedir(all);
 }
 
 rlimit raise_descriptor_limit() noexcept {

@@ -41,6 +41,9 @@ unique_fd open_output_file(const std::string& path);
 /// An executable, held by its inode: what replaces the file on disk later does not matter.
 unique_fd pin_program(const std::string& path);
 
+/// Closes what this program has got from whoever executed it, but for stdin, stdout and stderr.
+void close_inherited() noexcept;
+
 /// Raises the soft limit of descriptors to the hard one; what it was comes back.
 rlimit raise_descriptor_limit() noexcept;
 rlimit descriptor_limit() noexcept;

@@ -7,6 +7,7 @@
 #include <climits>
 
 #include "kernel/error.hpp"
+#include "kernel/signal_relay.hpp"
 
 namespace supervisor::kernel {
 
@@ -117,6 +118,7 @@ void keep(int number, const siginfo_t& info) noexcept {
 /// Only what signal-safety(7) allows; errno is the interrupted code's.
 void on_signal(int number, siginfo_t* info, void* context) {
   int saved = errno;
+  restore_origin(*info);
   keep(number, *info);
   came.fetch_or(bit_of(number), std::memory_order_release);
   auto& box = inboxes[static_cast<std::size_t>(number)];
@@ -161,6 +163,13 @@ void catch_signal(int number, bool restart) {
   ours.sa_flags = SA_SIGINFO | (restart ? SA_RESTART : 0);
   sigfillset(&ours.sa_mask);
   if (sigaction(number, &ours, nullptr) != 0) throw_errno("sigaction");
+}
+
+void restart_calls(int number) noexcept {
+  struct sigaction present;
+  if (sigaction(number, nullptr, &present) != 0) return;
+  present.sa_flags |= SA_RESTART;
+  sigaction(number, &present, nullptr);
 }
 
 void set_restart(int number, bool restart) noexcept {

@@ -18,6 +18,8 @@ struct sigaction disposition(int number);
 /// EINTR. Throws system_error: EBUSY where ours stands already.
 void catch_signal(int number, bool restart);
 
+/// A system call that this signal interrupts goes on, whoever handles it; sigaction(2), SA_RESTART.
+void restart_calls(int number) noexcept;
 /// Changes what catch_signal() was told, where our handler stands.
 void set_restart(int number, bool restart) noexcept;
 

@@ -286,4 +286,28 @@ received receive_packet(int socket, packet& into, int flags, std::size_t largest
   throw_errno("receiving a packet");
 }
 
+received receive_record(int socket, void* record, std::size_t size, unique_fd& along) noexcept {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  iovec bytes{record, size};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  along.reset();
+  ssize_t got;
+  do got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (got < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (got < 0) return errno == EAGAIN ? received::nothing : received::end;
+  auto* header = CMSG_FIRSTHDR(&message);
+  if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
+      header->cmsg_len >= CMSG_LEN(sizeof(int))) {
+    int fd;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    along.reset(fd);
+  }
+  bool whole = static_cast<std::size_t>(got) == size && !(message.msg_flags & MSG_TRUNC);
+  return whole ? received::packet : received::end;
+}
+
 }  // namespace supervisor::kernel

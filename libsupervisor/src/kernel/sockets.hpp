@@ -44,4 +44,8 @@ received receive_packet(int socket, packet& into, int flags = 0, std::size_t lar
 /// How many packets of one byte wait on a SOCK_SEQPACKET socket.
 unsigned count_packets(int socket) noexcept;
 
+/// Receives a packet of exactly this size, with at most one descriptor, without waiting and without
+/// memory. `end` also where the packet is another's: whoever sends that cannot be understood.
+received receive_record(int socket, void* record, std::size_t size, unique_fd& along) noexcept;
+
 }  // namespace supervisor::kernel

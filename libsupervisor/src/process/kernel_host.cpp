@@ -58,6 +58,7 @@ class kernel_host final : public host {
   listener_spec listen(const listener_spec& wanted) override;
   std::vector<listener_spec> listeners() const override { return listeners_.addresses(); }
   void close_listener(const std::string& name) override { listeners_.close(name); }
+  void remove_listener_files() noexcept override { listeners_.remove_files(); }
 
   unsigned queued(const listener_names& names) const override;
   watch_id watch_queue(const listener_names& names, std::function<void()> readable) override;

@@ -33,6 +33,8 @@ struct kernel_host_options {
   /// The kernel kills a command when the thread that made it ends (PR_SET_PDEATHSIG): for a program
   /// of one thread, where that is the program.
   bool end_with_thread = true;
+  /// Descendants whose parent dies fall to this process, which reaps them. It needs SIGCHLD then.
+  bool reaps_orphans = false;
   /// How long the end waits for children that were sent KILL, so that no zombie is left to whoever
   /// comes after us; long only where the kernel itself hangs.
   duration last_wait = std::chrono::seconds(10);

@@ -11,7 +11,7 @@
 
 namespace supervisor {
 
-open_listener::~open_listener() {
+void open_listener::remove_file() noexcept {
   if (file) kernel::remove_listener(address, file);
 }
 
@@ -61,6 +61,11 @@ listener_spec listener_table::open(const listener_spec& wanted) {
 void listener_table::close(const std::string& name) {
   auto closed = std::erase_if(names_, [&](auto& each) { return each.first == name; });
   if (closed && told_) told_(name, -1);
+}
+
+void listener_table::remove_files() noexcept {
+  for (auto& each : sockets_)
+    if (auto socket = each.lock()) socket->remove_file();
 }
 
 std::vector<listener_spec> listener_table::addresses() const {

@@ -19,8 +19,9 @@ namespace supervisor {
 struct open_listener {
   open_listener(listener_spec a, kernel::unique_fd socket, kernel::unique_fd made)
       : address(std::move(a)), fd(std::move(socket)), file(std::move(made)) {}
-  ~open_listener();
+  ~open_listener() { remove_file(); }
   open_listener(const open_listener&) = delete;
+  void remove_file() noexcept;
   listener_spec address;
   kernel::unique_fd fd;
   kernel::unique_fd file;  ///< of a unix socket that we made; an inherited one's is its maker's
@@ -41,6 +42,7 @@ class listener_table {
   /// See host::listen().
   listener_spec open(const listener_spec& wanted);
   void close(const std::string& name);
+  void remove_files() noexcept;
   /// Those inherited that nobody has opened: clients of theirs would wait for ever.
   void close_unclaimed() { inherited_.clear(); }
   std::vector<listener_spec> addresses() const;

@@ -54,6 +54,13 @@ void reaper::adopt(held_process process, std::function<void()> gone) {
   strays_.insert(id);
 }
 
+void reaper::adopt_strangers(std::vector<pid_t> children) {
+  std::set<pid_t> known;
+  for (auto& [id, held] : entries_) known.insert(held.process.pid());
+  for (pid_t pid : children)
+    if (!known.contains(pid)) adopt(held_process(executor_, pid, kernel::open_pidfd(pid)));
+}
+
 /// Else the one that looks first would take the status from the other.
 void reaper::disown(pid_t pid) {
   for (auto id : strays_) {

@@ -4,10 +4,12 @@
 #include <sys/resource.h>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <optional>
 #include <random>
 
 #include "kernel/descriptors.hpp"
 #include "process/kernel_host.hpp"
+#include "process/orphan_watch.hpp"
 #include "process/reaper.hpp"
 #include "process/timer_queue.hpp"
 
@@ -19,7 +21,9 @@ struct process_services {
         log(j),
         options(std::move(o)),
         descriptors(options.raise_descriptor_limit ? kernel::raise_descriptor_limit()
-                                                   : kernel::descriptor_limit()) {}
+                                                   : kernel::descriptor_limit()) {
+    if (options.reaps_orphans) orphans.emplace(executor, timers, children);
+  }
 
   boost::asio::any_io_executor executor;
   journal& log;
@@ -29,6 +33,7 @@ struct process_services {
   std::mt19937_64 random{std::random_device{}()};
   timer_queue timers{executor};
   reaper children{executor, timers, options.last_wait};
+  std::optional<orphan_watch> orphans;
 };
 
 inline time_point steady_now() {

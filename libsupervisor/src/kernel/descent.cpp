@@ -1,0 +1,114 @@
+#include "kernel/descent.hpp"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string_view>
+#include <utility>
+
+#include "kernel/error.hpp"
+#include "kernel/pidfd.hpp"
+
+namespace supervisor::kernel {
+
+namespace {
+
+void kill_child(pid_t child) noexcept {
+  // It is not reaped yet, which pins the number.
+  ::kill(child, SIGKILL);
+  kill_group(child);
+}
+
+/// Reads by small pieces, into the stack: there may be thousands.
+void kill_children() noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/children", ::getpid());
+  unique_fd list(::open(path, O_RDONLY | O_CLOEXEC));
+  char text[4096];
+  pid_t pid = 0;
+  for (;;) {
+    auto size = uninterrupted([&] { return ::read(list.get(), text, sizeof text); });
+    if (size <= 0) return;
+    for (char c : std::string_view(text, static_cast<std::size_t>(size))) {
+      if (c >= '0' && c <= '9') {
+        pid = pid * 10 + (c - '0');
+      } else if (pid) {
+        kill_child(std::exchange(pid, 0));
+      }
+    }
+  }
+}
+
+/// 0: a child was reaped; else why not. EAGAIN: those that there are live.
+int reap_one(ended_child& into) noexcept {
+  siginfo_t info;
+  info.si_pid = 0;
+  auto wait = [&] {
+    return ::syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | __WALL, &into.usage);
+  };
+  if (uninterrupted(wait) < 0) return errno;
+  if (info.si_pid == 0) return EAGAIN;
+  into.pid = info.si_pid;
+  into.code = info.si_code;
+  into.status = info.si_status;
+  return 0;
+}
+
+}  // namespace
+
+void adopt_orphans() noexcept { ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+bool tell_end_of_parent(pid_t parent, int number) noexcept {
+  return ::prctl(PR_SET_PDEATHSIG, number) == 0 && ::getppid() == parent;
+}
+
+std::optional<ended_child> reap_any() noexcept {
+  ended_child child;
+  if (reap_one(child) != 0) return {};
+  return child;
+}
+
+void end_descendants(duration limit) noexcept {
+  using std::chrono::steady_clock;
+  sigset_t all, deaths;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, nullptr);
+  sigemptyset(&deaths);
+  sigaddset(&deaths, SIGCHLD);
+  // At the limit of descriptors there were none to read the list of children by.
+  ::close(STDIN_FILENO);
+  auto deadline = later(steady_clock::now(), limit);
+  for (;;) {
+    kill_children();
+    ended_child last;
+    int error = 0;
+    while ((error = reap_one(last)) == 0) {
+    }
+    auto left = deadline - steady_clock::now();
+    if (error == ECHILD || left <= duration{}) return;
+    // Whoever dies has given its children to us before that is told: exit_notify in the kernel.
+    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
+    timespec rest{seconds.count(), std::chrono::nanoseconds(left - seconds).count()};
+    ::sigtimedwait(&deaths, nullptr, &rest);
+  }
+}
+
+void end_by_signal(int number) noexcept {
+  rlimit no_core{};  // that is the one's who died
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  ::signal(number, SIG_DFL);
+  sigset_t only;
+  sigemptyset(&only);
+  sigaddset(&only, number);
+  ::raise(number);
+  sigprocmask(SIG_UNBLOCK, &only, nullptr);
+  ::_exit(128 + number);
+}
+
+}  // namespace supervisor::kernel
