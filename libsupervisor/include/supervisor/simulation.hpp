@@ -12,10 +12,12 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "supervisor/exit_report.hpp"
 #include "supervisor/journal.hpp"
+#include "supervisor/probe.hpp"
 #include "supervisor/scoreboard.hpp"
 #include "supervisor/supervisor.hpp"
 #include "supervisor/time.hpp"
@@ -67,6 +69,15 @@ struct program_script {
   std::optional<launch_error> fails;  ///< none can be
 };
 
+/// How one look of a probe is answered.
+struct probe_answer {
+  probe_answer() = default;
+  /// At once.
+  probe_answer(bool well, std::string words) : result(well, std::move(words)) {}
+  std::optional<duration> takes = duration{};  ///< empty: there is no answer
+  probe_result result{true, "well"};           ///< what it says
+};
+
 /// A process that is about to be made.
 struct simulated_launch {
   std::string pool;              ///< whose worker it is
@@ -114,6 +125,12 @@ class simulation {
   std::function<process_script(const simulated_launch&)> on_launch;
   /// Asked for each generation of each pool; without it each is a program_script{}.
   std::function<program_script(std::string_view pool, std::uint64_t generation)> on_open;
+  /// Asked for each look of a probe, of either kind, with the worker it is at; one at no worker has
+  /// neither pid nor pool. Without it all are well, at once.
+  std::function<probe_answer(const simulated_process&, const probe&)> on_probe;
+  /// Asked by what scales commands: the CPU time that a process has used since its start. Without
+  /// it none is told, and all are idle.
+  std::function<duration(const simulated_process&)> on_cpu_time;
 
   /// Begins to run a policy as supervisor::run does: INT, QUIT and TERM that it neither handles nor
   /// waits for cancel it, and what it leaves is stopped by the ladder. `name` is the supervisor's.
@@ -128,9 +145,13 @@ class simulation {
   void send(signal_event);
   /// To a child, from outside. False where none of that pid lives.
   bool kill(pid_t, int signal = SIGKILL);
-  /// Nothing runs for so long: the machine was suspended, or something else had the processor. What
-  /// fell due meanwhile is late.
+  /// From now on so many connections wait to be accepted, whatever the listener.
+  void queue(unsigned connections);
+  /// Nothing runs for so long: something else had the processor. What fell due meanwhile is late.
   void stall(duration);
+  /// The machine is suspended for so long: the wall clock goes on, and the clock that deadlines are
+  /// of stands still.
+  void suspend(duration);
   /// Somebody sets the wall clock, ahead or back. No deadline moves.
   void turn_wall_clock(duration ahead);
 

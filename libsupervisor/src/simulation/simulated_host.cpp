@@ -95,7 +95,7 @@ virtual_loop& simulated_host::loop() noexcept { return impl_->loop; }
 
 time_point simulated_host::now() const noexcept { return impl_->loop.now(); }
 wall_time simulated_host::wall_now() const noexcept {
-  return start_of_wall + (impl_->loop.now() - start_of_time) + impl_->turned;
+  return start_of_wall + (impl_->loop.now() - start_of_time) + impl_->looks.asleep + impl_->turned;
 }
 std::uint64_t simulated_host::random() noexcept { return impl_->random(); }
 boost::asio::any_io_executor simulated_host::executor() noexcept { return impl_->loop.executor(); }

@@ -61,8 +61,7 @@ class simulated_host final : public host {
 
   /// Connections wait to be accepted, on whatever listener.
   void set_queued(unsigned);
-  /// The machine is suspended: deadlines stay where they are.
-  void suspend(duration);
+  void suspend(duration);  ///< see simulation
   // Asked whenever supervision looks; by default the script's work, nothing, nothing, and well.
   std::function<std::optional<scoreboard>(child_id)> on_sample;
   std::function<std::optional<std::uint64_t>(child_id)> on_memory;

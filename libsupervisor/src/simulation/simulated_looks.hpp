@@ -4,19 +4,12 @@
 
 #include <functional>
 #include <map>
-#include <optional>
 
 #include "host/host.hpp"
 #include "simulation/virtual_loop.hpp"
+#include "supervisor/simulation.hpp"
 
 namespace supervisor {
-
-/// How a simulated probe is answered.
-struct probe_answer {
-  probe_answer() = default;
-  std::optional<duration> takes = duration{};  ///< none: there is no answer
-  probe_result result{true, "well"};
-};
 
 class simulated_looks {
  public:

@@ -28,6 +28,7 @@ struct simulation::impl {
   void after_step();
   void at_rest();
   void check();
+  simulated_process process(child_id) const;
   [[noreturn]] void fail(const std::string& why) const;
   std::string lines(std::size_t from) const;
 
@@ -64,6 +65,12 @@ simulation::impl::impl(std::uint64_t seed, simulation& s)
   };
   host.on_open = [&s](const std::string& pool, std::uint64_t generation) {
     return s.on_open ? s.on_open(pool, generation) : program_script{};
+  };
+  host.on_probe = [this, &s](child_id id, const probe& what) {
+    return s.on_probe ? s.on_probe(process(id), what) : probe_answer{};
+  };
+  host.on_cpu_time = [this, &s](child_id id) {
+    return s.on_cpu_time ? std::optional(s.on_cpu_time(process(id))) : std::nullopt;
   };
   host.loop().at_rest = [this] { at_rest(); };
 }
@@ -124,6 +131,21 @@ void simulation::impl::at_rest() {
 
 void simulation::impl::check() {
   if (!promises.broken().empty()) fail(promises.broken());
+}
+
+/// 0: none.
+simulated_process simulation::impl::process(child_id id) const {
+  simulated_process p;
+  if (!id) return p;
+  auto& view = host.look(id);
+  auto& request = host.request(id);
+  p.pid = view.pid;
+  p.pool = request.key.pool;
+  p.slot = request.slot;
+  p.generation = request.generation;
+  p.ready = view.ready;
+  p.stopping = view.stopping;
+  return p;
 }
 
 void simulation::impl::fail(const std::string& why) const {
@@ -190,7 +212,9 @@ bool simulation::kill(pid_t pid, int number) {
   return false;
 }
 
+void simulation::queue(unsigned connections) { impl_->host.set_queued(connections); }
 void simulation::stall(duration d) { impl_->host.stall(d); }
+void simulation::suspend(duration d) { impl_->host.suspend(d); }
 void simulation::turn_wall_clock(duration ahead) { impl_->host.turn_wall_clock(ahead); }
 
 // What the test does.
@@ -243,18 +267,7 @@ std::vector<pool_status> simulation::pools() const {
 
 std::vector<simulated_process> simulation::processes() const {
   std::vector<simulated_process> all;
-  for (auto id : impl_->host.living()) {
-    auto& view = impl_->host.look(id);
-    auto& request = impl_->host.request(id);
-    simulated_process p;
-    p.pid = view.pid;
-    p.pool = request.key.pool;
-    p.slot = request.slot;
-    p.generation = request.generation;
-    p.ready = view.ready;
-    p.stopping = view.stopping;
-    all.push_back(std::move(p));
-  }
+  for (auto id : impl_->host.living()) all.push_back(impl_->process(id));
   return all;
 }
 
