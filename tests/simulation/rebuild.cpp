@@ -177,6 +177,29 @@ BOOST_AUTO_TEST_CASE(while_it_stops_and_the_dead_are_reaped_at_once) {
   }
 }
 
+/// The last worker's slot is gone when the supervisor dies, and what it left keeps its pipe open.
+BOOST_AUTO_TEST_CASE(a_stopped_pool_has_told_everything_whoever_began_the_stop) {
+  mortal w;
+  w.host.on_launch = [](auto&) {
+    script s;
+    s.reap_takes = 5s;
+    return s;
+  };
+  w.until(1s);
+  w.run(w.pool().resize(1));
+  auto stopping = w.pool().stop();
+  BOOST_REQUIRE(w.host.run_until([&] { return w.state().slots.empty(); }));
+  auto exited = w.last(event_kind::worker_exited)->id;
+  w.die_and_rise();
+  w.host.run_for(1s);
+  BOOST_TEST(!w.state().stopped);
+  BOOST_REQUIRE(w.host.run_until([&] { return w.state().stopped; }));
+  BOOST_TEST(w.last(event_kind::worker_reported)->cause == exited);
+  BOOST_TEST(w.last(event_kind::worker_reported)->generation == 1u);
+  BOOST_TEST(w.state().departures.empty());
+  BOOST_TEST((w.folded() == w.state()));
+}
+
 BOOST_AUTO_TEST_CASE(a_child_that_was_lost_meanwhile_is_replaced) {
   mortal w;
   w.until(1s);

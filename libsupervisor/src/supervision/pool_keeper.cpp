@@ -77,7 +77,7 @@ asio::awaitable<void> pool_keeper::run() {
     auto next = next_event(state_, host_.now());
     bool wait = !next;
     // The last output of the last worker is still to come: a stopped pool has told everything.
-    if (next && next->kind == event_kind::pool_stopped && !departures_.empty()) wait = true;
+    if (next && next->kind == event_kind::pool_stopped && awaits_reports()) wait = true;
     if (wait)
       co_await changed_->wait(next_look(state_));
     else
@@ -135,34 +135,40 @@ void pool_keeper::take_in(const event& e) {
 }
 
 void pool_keeper::departed(const event& e) {
-  child_launch which{e.slot_id, state_.find(e.slot_id)->launches};
-  departure left{e.id, e.slot, e.generation};
-  // Nothing will be reported of a child that the host has lost, or never had, or has reported to
-  // the supervisor before this one.
-  auto child = e.child ? host_.find({name(), which.first, which.second}) : 0;
-  bool reportable = child && !host_.look(child).reported;
-  if (auto early = early_reports_.extract(which))
-    record_report(which.first, left, std::move(early.mapped()));
-  else if (reportable)
-    departures_.emplace(which, left);
+  auto& left = state_.departures;
+  if (!left.empty() && left.back().event == e.id)
+    if (auto early = early_reports_.extract({left.back().slot_id, left.back().launch}))
+      record_report(left.back(), std::move(early.mapped()));
   poke_owed_ = true;  // by run(), which wakes after the slot that starts the replacement
 }
 
-void pool_keeper::reported(const child_key& key, std::shared_ptr<const exit_report> report) {
-  child_launch which{key.slot_id, key.launch};
-  auto* s = state_.find(key.slot_id);
-  if (auto known = departures_.extract(which))
-    record_report(key.slot_id, known.mapped(), std::move(report));
-  else if (s && s->child && s->launches == key.launch)
-    early_reports_.emplace(which, std::move(report));  // the slot is yet to wake
-  else
-    record_report(key.slot_id, {}, std::move(report));
+/// Nothing will be reported of a child that the host has lost, or never had, or has reported to the
+/// supervisor before this one.
+bool pool_keeper::awaits_reports() const {
+  return std::ranges::any_of(state_.departures, [this](const departure& d) {
+    auto child = host_.find({name(), d.slot_id, d.launch});
+    return child && !host_.look(child).reported;
+  });
 }
 
-void pool_keeper::record_report(std::uint64_t slot_id, const departure& left,
-                                std::shared_ptr<const exit_report> report) {
+void pool_keeper::reported(const child_key& key, std::shared_ptr<const exit_report> report) {
+  auto left = std::ranges::find_if(state_.departures, [&](const departure& d) {
+    return d.slot_id == key.slot_id && d.launch == key.launch;
+  });
+  auto* s = state_.find(key.slot_id);
+  if (left != state_.departures.end()) return record_report(*left, std::move(report));
+  if (s && s->child && s->launches == key.launch) {  // the slot is yet to wake
+    early_reports_.emplace(child_launch{key.slot_id, key.launch}, std::move(report));
+    return;
+  }
+  departure unknown;
+  unknown.slot_id = key.slot_id;
+  record_report(unknown, std::move(report));
+}
+
+void pool_keeper::record_report(departure left, std::shared_ptr<const exit_report> report) {
   event e{event_kind::worker_reported};
-  e.slot_id = slot_id;
+  e.slot_id = left.slot_id;
   e.slot = left.slot;
   e.generation = left.generation;
   e.cause = left.event;

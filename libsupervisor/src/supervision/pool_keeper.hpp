@@ -98,11 +98,6 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
     bool told = false;   ///< that it is open is recorded
   };
   using child_launch = std::pair<std::uint64_t, std::uint64_t>;  ///< slot id, launch
-  struct departure {
-    std::uint64_t event = 0;
-    unsigned slot = 0;
-    std::uint64_t generation = 0;
-  };
 
   /// One bake's health check, asked until it says no, or yes at the end.
   struct bake_watch {
@@ -122,7 +117,8 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   void tend_bake();
   bool poke_one();
   bool look_for_needs();
-  void record_report(std::uint64_t slot_id, const departure&, std::shared_ptr<const exit_report>);
+  bool awaits_reports() const;
+  void record_report(departure, std::shared_ptr<const exit_report>);
 
   settlement refused(errc why, std::string reason);
   using self_ptr = std::shared_ptr<pool_keeper>;
@@ -145,7 +141,6 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   pool_state state_;
   std::map<std::uint64_t, program_entry> programs_;
   std::map<std::uint64_t, std::shared_ptr<slot>> slots_;
-  std::map<child_launch, departure> departures_;  ///< not yet reported
   std::map<child_launch, std::shared_ptr<const exit_report>> early_reports_;
   rollout_options rollouts_;   ///< unless a command says otherwise
   health_check check_;         ///< of the rollout under way, where a command of ours began it

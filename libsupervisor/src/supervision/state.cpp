@@ -92,6 +92,7 @@ void exited(pool_state& p, slot_state& s, const event& e) {
   s.last_failure = e.launch ? e.launch->str() : "";
   s.last_exit_at = e.wall;
   if (speaks_against(e.why, s.failures)) take_trouble(p, s, e.id);
+  if (e.child) p.departures.push_back({s.id, s.launches, s.number, s.generation, e.id});
 
   s.child = 0;
   s.pid = 0;
@@ -243,6 +244,8 @@ void apply(pool_state& p, const event& e) {
     add_slot(p, e);
   } else if (e.kind == event_kind::slot_removed) {
     p.slots.remove_if([&](auto& s) { return s.id == e.slot_id; });
+  } else if (e.kind == event_kind::worker_reported) {
+    std::erase_if(p.departures, [&](auto& d) { return d.event == e.cause; });
   } else if (is_of_a_slot(e.kind)) {
     if (auto* s = p.find(e.slot_id)) apply_to_slot(p, *s, e);
   } else if (apply_to_pool(p, e) || is_of_a_rollout(e.kind)) {

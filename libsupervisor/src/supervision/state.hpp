@@ -102,6 +102,16 @@ struct rollout_state {
   friend bool operator==(const rollout_state&, const rollout_state&) = default;
 };
 
+/// A worker that is gone, and whose report is yet to come.
+struct departure {
+  std::uint64_t slot_id = 0;
+  std::uint64_t launch = 0;
+  unsigned slot = 0;
+  std::uint64_t generation = 0;
+  std::uint64_t event = 0;  ///< that told of its end
+  friend bool operator==(const departure&, const departure&) = default;
+};
+
 struct pool_state {
   unsigned version = 1;  ///< of this layout
   std::string name;
@@ -127,6 +137,7 @@ struct pool_state {
   std::uint64_t last_command = 0;  ///< id of the event that last changed what is wanted
   /// Oldest first; a slot on trial stands behind the one it replaces.
   std::list<slot_state> slots;
+  std::vector<departure> departures;
 
   /// How many workers are to be there.
   unsigned wanted() const noexcept { return drained || stopping ? 0 : target; }
