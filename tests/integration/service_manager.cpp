@@ -108,6 +108,20 @@ BOOST_AUTO_TEST_CASE(it_is_told_of_the_beginning_and_of_the_end) {
   BOOST_TEST(app.finish().code == 0);
 }
 
+BOOST_AUTO_TEST_CASE(a_stop_is_told_before_the_drain_delay) {
+  manager above;
+  auto options = demo;
+  options.insert(options.end(), {"--drain-delay", "3600"});
+  master app(options);
+  above.wait_for("READY=1");
+  app.signal(SIGTERM);
+  auto told = above.wait_for("STOPPING=1");
+  BOOST_TEST(told.find("EXTEND_TIMEOUT_USEC=36") != std::string::npos, told);
+  BOOST_TEST(test::get(app.port(), "/pid").status == 200);
+  app.signal(SIGINT);
+  BOOST_TEST(app.finish().code == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_reload_is_over_when_every_worker_is_new) {
   manager above;
   master app(demo);

@@ -273,12 +273,14 @@ BOOST_FIXTURE_TEST_CASE(it_serves_on_for_the_drain_delay, prefork_world) {
   auto began = host.now();
   send(SIGTERM);
   host.run_for(2s);
+  BOOST_TEST(count(event_kind::supervisor_stopping) == 1u);
   BOOST_TEST(state().wanted() == 2u);
   host.kill(host.living()[0], SIGKILL);
   host.poll();
   BOOST_TEST(host.living().size() == 2u);
   BOOST_TEST(ended());
   BOOST_TEST((host.now() - began == 5s));
+  BOOST_TEST(count(event_kind::supervisor_stopping) == 1u);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_second_INT_cuts_the_drain_delay, prefork_world) {

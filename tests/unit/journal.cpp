@@ -240,6 +240,10 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   };
   add("prefork 1.0 started", event(event_kind::supervisor_started)).text = "prefork 1.0";
   add("stopping: SIGTERM", event(event_kind::supervisor_stopping)).text = "SIGTERM";
+  auto& serves_on =
+      add("stopping: gracefully, serves on for 5 s", event(event_kind::supervisor_stopping));
+  serves_on.text = "gracefully";
+  serves_on.deadline = start + 5s;
   add("stopped, exit code 1", event(event_kind::supervisor_stopped)).count = 1;
   auto& abandoned = add(
       "destroyed without a stop: 1 worker left alone, kept by nobody (web.0 pid 12); to end them, "

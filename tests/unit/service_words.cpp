@@ -83,6 +83,16 @@ BOOST_AUTO_TEST_CASE(a_drain_asks_for_the_time_it_may_take) {
   BOOST_TEST(said.tell(leaving) == "EXTEND_TIMEOUT_USEC=45000000\n");
 }
 
+BOOST_AUTO_TEST_CASE(a_stop_that_serves_on_is_told_at_once) {
+  auto said = ready_words();
+  auto stopping = at(event_kind::supervisor_stopping, 10s);
+  stopping.deadline = supervisor::time_point(15s);
+  BOOST_TEST(said.tell(stopping) == "STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000\n");
+  auto leaving = at(event_kind::worker_stopping, 15s);
+  leaving.deadline = supervisor::time_point(45s);
+  BOOST_TEST(said.tell(leaving) == "EXTEND_TIMEOUT_USEC=40000000\n");
+}
+
 BOOST_AUTO_TEST_CASE(the_watchdog_is_fed_while_every_pool_serves) {
   supervisor::service_words said;
   BOOST_TEST(serves(said, {pool(0, 2)}), "it starts");

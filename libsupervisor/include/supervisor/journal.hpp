@@ -30,7 +30,7 @@ struct rollout_plan;  // supervisor/rollout.hpp
 /// The state of a pool is the fold of its events (apply() in src/supervision/state.hpp).
 enum class event_kind : std::uint8_t {
   supervisor_started,    ///< [text: name and version]
-  supervisor_stopping,   ///< [text: why]
+  supervisor_stopping,   ///< [text: how; deadline: serves on until then]
   supervisor_stopped,    ///< [count: exit code]
   supervisor_abandoned,  ///< destroyed while children live [count, text: who they are]
   listener_opened,       ///< [text: name=address]

@@ -319,6 +319,9 @@ class supervisor {
   void request_stop(bool quick = false);
   /// True from request_stop() on, or from stop_all() on.
   bool stop_requested() const;
+  /// Says that stop_all() will follow, where the policy serves on until then: a service manager is
+  /// told at once that a stop has begun, and to wait for so long.
+  void announce_stop(time_point serves_until);
   /// Stops every pool by its ladder and joins what was spawned, shielded from cancellation. INT,
   /// QUIT or request_stop(true) meanwhile make it quick; where it is that, or on_interrupt() was
   /// called before, they kill what is left. Called for a policy that returned, threw, or was

@@ -33,16 +33,20 @@ std::string service_words::tell(const event& e) {
       return fmt::format("RELOADING=1\nMONOTONIC_USEC={}\n", microseconds(e.at.time_since_epoch()));
     case event_kind::supervisor_stopping:
       if (std::exchange(stopping, true)) return {};
-      return "STOPPING=1\n";
+      return "STOPPING=1\n" + extend(e);
     case event_kind::worker_stopping:
     case event_kind::worker_escalated:
-      if (!stopping || e.deadline == never) return {};
-      if (leaving != never && e.deadline <= leaving) return {};
-      leaving = e.deadline;
-      return fmt::format("EXTEND_TIMEOUT_USEC={}\n", microseconds(e.deadline - e.at + margin));
+      return stopping ? extend(e) : std::string();
     default:
       return {};
   }
+}
+
+/// By the time that is left until the event's deadline.
+std::string service_words::extend(const event& e) {
+  if (e.deadline == never || (leaving != never && e.deadline <= leaving)) return {};
+  leaving = e.deadline;
+  return fmt::format("EXTEND_TIMEOUT_USEC={}\n", microseconds(e.deadline - e.at + margin));
 }
 
 std::string service_words::look(const std::vector<pool_status>& pools) {

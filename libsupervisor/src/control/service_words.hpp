@@ -14,13 +14,16 @@ struct service_words {
   bool ready = false;          ///< READY=1 was said, once
   bool reloading = false;      ///< RELOADING=1 was said, and READY=1 has not followed
   bool stopping = false;       ///< STOPPING=1 was said
-  time_point leaving = never;  ///< when the last of the workers that are told to leave is gone
+  time_point leaving = never;  ///< when, as far as is known, nothing is left of it
   std::string status;          ///< the last STATUS=
 
   /// What is to be said of an event, at once; mostly nothing.
   std::string tell(const event&);
   /// What is to be said of the pools as they are now; what was said is not said again.
   std::string look(const std::vector<pool_status>&);
+
+ private:
+  std::string extend(const event&);
 };
 
 /// Whether the watchdog is fed: every pool that is to have workers has one that serves. Not asked

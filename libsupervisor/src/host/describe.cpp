@@ -98,12 +98,13 @@ std::string reported(const event& e) {
   return last.empty() ? text : text + "; last output: " + std::string(last);
 }
 
-std::string of_supervisor(const event& e) {
+std::string of_supervisor(const event& e, time_point now) {
   switch (e.kind) {
     case event_kind::supervisor_started:
       return e.text + " started";
     case event_kind::supervisor_stopping:
-      return e.text.empty() ? "stopping" : "stopping: " + e.text;
+      return "stopping" + (e.text.empty() ? "" : ": " + e.text) +
+             (e.deadline == never ? "" : ", serves on for " + describe(e.deadline - now));
     case event_kind::supervisor_stopped:
       return fmt::format("stopped, exit code {}", e.count);
     case event_kind::supervisor_abandoned:
@@ -266,7 +267,8 @@ std::string of_worker(const event& e, time_point now) {
 }  // namespace
 
 std::string describe(const event& e, time_point now) {
-  if (e.kind <= event_kind::command_received || e.kind == event_kind::note) return of_supervisor(e);
+  if (e.kind <= event_kind::command_received || e.kind == event_kind::note)
+    return of_supervisor(e, now);
   if (!e.group.empty()) return "group " + e.group + ' ' + of_group(e);
   bool pools = e.kind <= event_kind::rollout_failed || e.kind == event_kind::mold_started ||
                e.kind == event_kind::mold_exited;

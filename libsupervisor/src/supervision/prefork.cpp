@@ -103,6 +103,7 @@ asio::awaitable<int> obey_signals(supervisor& self, signal_options options) {
   auto told = co_await self.serve(on, std::move(stop));
   bool quick = told.number == SIGQUIT;
   auto end = later(self.now(), options.drain_delay);
+  if (!quick && self.now() < end) self.announce_stop(end);
   while (!quick && self.now() < end) {
     until impatient{SIGINT, SIGQUIT, SIGTERM};
     auto next = co_await self.serve(on, std::move(impatient), end);

@@ -146,6 +146,9 @@ void supervisor::note(std::string text) {
 }
 
 void supervisor::request_stop(bool quick) { here().request_stop(quick); }
+void supervisor::announce_stop(time_point serves_until) {
+  here().announce_stop(false, serves_until);
+}
 bool supervisor::stop_requested() const { return impl_->stop_requested || impl_->stopping; }
 
 asio::awaitable<void> supervisor::stop_all(bool quick) {

@@ -290,12 +290,17 @@ void supervisor::impl::request_stop(bool quick) {
   asked.notify();
 }
 
+void supervisor::impl::announce_stop(bool quick, time_point serves_until) {
+  if (std::exchange(stop_announced, true)) return;
+  event e{event_kind::supervisor_stopping};
+  e.text = quick ? "at once" : "gracefully";
+  e.deadline = serves_until;
+  log.record(std::move(e));
+}
+
 asio::awaitable<void> supervisor::impl::stop(bool quick) {
-  if (!std::exchange(stopping, true)) {
-    event e{event_kind::supervisor_stopping};
-    e.text = quick ? "at once" : "gracefully";
-    log.record(std::move(e));
-  }
+  stopping = true;
+  announce_stop(quick, never);
   // Kept from here on, until hasten() runs.
   for (int number : impatient) signals().watch(number);
   tasks.cancel();

@@ -55,6 +55,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
                                                 bool hastens = false);
   boost::asio::awaitable<void> stop(bool quick);
   void request_stop(bool quick);
+  void announce_stop(bool quick, time_point serves_until);
 
   std::unique_ptr<foundation> own;  ///< in the library door; goes last
   host& outside;
@@ -70,6 +71,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   bool stop_requested = false;
   std::function<void(const signal_event&)> fallback;  ///< see on_interrupt()
   bool interrupted = false;
+  bool stop_announced = false;
   bool stopping = false;
   bool closing = false;
   unsigned stops_running = 0;
