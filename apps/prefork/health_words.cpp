@@ -37,13 +37,19 @@ void take_readiness(text called, text value, run_request& r) {
   } else if (value == "alive" || value.starts_with("alive:")) {
     r.what.ready = sup::readiness::alive;
     if (value.size() > 5) r.what.alive_for = duration_of(called, value.substr(6));
+  } else if (value.starts_with("fd:")) {
+    r.what.ready = sup::readiness::newline;
+    r.what.ready_descriptor = number_of<int>(value.substr(3));
+    if (!r.what.ready_descriptor)
+      complain(fmt::format("{}: \"{}\" is not fd:NUMBER", called, value));
   } else if (value.find(':') != value.npos) {
     r.what.ready = sup::readiness::probe;
     r.what.ready_probe = probe_of(called, value).every(std::chrono::milliseconds(250));
   } else if (value != "auto") {
-    complain(fmt::format(
-        "{}: \"{}\" is not auto, notify, alive, alive:SECONDS or a probe such as http://ADDR/PATH",
-        called, value));
+    complain(
+        fmt::format("{}: \"{}\" is not auto, notify, alive, alive:SECONDS, fd:NUMBER or a probe "
+                    "such as http://ADDR/PATH",
+                    called, value));
   }
 }
 

@@ -110,7 +110,7 @@ void take_umask(text called, text value, run_request& r) {
 
 bool same_readiness(const run_request& a, const run_request& b) {
   return in_spec<&sup::spec::ready>(a, b) && in_spec<&sup::spec::alive_for>(a, b) &&
-         in_spec<&sup::spec::ready_probe>(a, b);
+         in_spec<&sup::spec::ready_probe>(a, b) && in_spec<&sup::spec::ready_descriptor>(a, b);
 }
 
 bool same_ladder(const run_request& a, const run_request& b) {
@@ -285,7 +285,9 @@ constexpr auto all = std::to_array<setting>({
     {"stderr", 0, "WHERE", pool, shape::text, "the same", take_stderr, in_spec<&sup::spec::err>},
     {"ready", 0, "WHEN", pool, shape::text,
      "when a worker counts as ready: notify (it sent READY=1), alive[:TIME] (it has lived for "
-     "that), auto (whichever comes first; default), or a PROBE that passes",
+     "that), auto (whichever comes first; default), fd:N (it wrote a newline to descriptor N), or "
+     "a "
+     "PROBE that passes",
      take_readiness, same_readiness},
     {"liveness", 0, "PROBE", pool, shape::list,
      "end a worker that fails it: http://ADDR/PATH, tcp://ADDR, \"exec:PROGRAM ARGS\", log:TEXT or "

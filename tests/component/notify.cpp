@@ -89,6 +89,40 @@ BOOST_FIXTURE_TEST_CASE(child_tells_of_itself, fixture) {
   BOOST_TEST(changes >= 2u);
 }
 
+supervisor::spec ready_by(int descriptor, std::vector<std::string> actions) {
+  auto what = test::kernel_world::script(std::move(actions));
+  what.ready = supervisor::readiness::newline;
+  what.ready_descriptor = descriptor;
+  return what;
+}
+
+BOOST_FIXTURE_TEST_CASE(a_newline_says_that_it_is_ready, fixture) {
+  auto id = launch(ready_by(7, {"descriptors", "newline", "7", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return view(id).ready && !output(id).empty(); }));
+  BOOST_TEST(output(id).front() == "fds 0 1 2 7");
+  auto never = launch(ready_by(3, {"exit", "0"}));
+  BOOST_REQUIRE(run_until([&] { return reported(never); }));
+  BOOST_TEST(!view(never).ready);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_newline_of_one_that_leaves_at_once_is_not_lost, fixture) {
+  for (int i = 0; i < 100; ++i) {
+    auto id = launch(ready_by(3, {"newline", "3", "exit", "0"}));
+    BOOST_REQUIRE(run_until([&] { return view(id).exited.has_value(); }));
+    BOOST_REQUIRE(view(id).ready);
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(the_descriptor_of_a_newline_is_no_listener_s, fixture) {
+  host->listen(supervisor::listener_spec::parse("127.0.0.1:0"));
+  auto id = launch(ready_by(3, {"sleep"}));
+  BOOST_REQUIRE(run_until([&] { return reported(id); }));
+  BOOST_REQUIRE(view(id).failed);
+  BOOST_TEST(view(id).failed->stage == "ready");
+  auto next = launch(ready_by(4, {"newline", "4", "sleep"}));
+  BOOST_TEST(run_until([&] { return view(next).ready; }));
+}
+
 BOOST_FIXTURE_TEST_CASE(ready_of_one_that_leaves_at_once_is_not_lost, fixture) {
   for (int i = 0; i < 300; ++i) {
     auto id = launch(script({"notify", "READY=1", "exit", "0"}));

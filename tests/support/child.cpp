@@ -100,6 +100,10 @@ const std::map<std::string, action> actions = {
     {"error", [](auto& text) { std::fprintf(stderr, "%s\n", text.c_str()); }},
     {"status", print_status},
     {"environment", print_environment},
+    {"newline",
+     [](auto& fd) {
+       if (::write(std::stoi(fd), "up\n", 3) != 3) ::_exit(114);
+     }},
     {"notify", notify},
     {"flood", [](auto& bytes) { flood(std::stol(bytes)); }},
     {"ignore", [](auto& number) { std::signal(std::stoi(number), SIG_IGN); }},

@@ -268,6 +268,9 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--env", "A"}, "\"A\""},
       {{"run", "--limit", "nofile"}, "\"nofile\""},
       {{"run", "--ready", "maybe"}, "\"maybe\""},
+      {{"run", "--ready", "fd:x", "--", "/bin/true"}, "\"fd:x\" is not fd:NUMBER"},
+      {{"run", "--ready", "fd:2", "--", "/bin/true"}, "not between 3 and 255"},
+      {{"run", "--ready", "fd:4"}, "is for commands"},
       {{"run", "--stop-then", "INT"}, "\"INT\" is not SIGNAL:TIME"},
       {{"run", "--stdout", "file"}, "--stdout: \"file\""},
       {{"run", "--limit", "nofiel=3"}, "--limit: unknown limit 'nofiel'"},
@@ -362,6 +365,12 @@ BOOST_AUTO_TEST_CASE(how_many_workers_there_are_at_first) {
     BOOST_TEST(run.prefork.workers == row.first);
     BOOST_TEST(static_cast<bool>(run.prefork.scale) == row.scales);
   }
+}
+
+BOOST_AUTO_TEST_CASE(ready_by_a_newline) {
+  auto run = run_of({"--ready", "fd:4", "--", "/bin/true"});
+  BOOST_CHECK(run.what.ready == supervisor::readiness::newline);
+  BOOST_TEST(run.what.ready_descriptor.value() == 4);
 }
 
 BOOST_AUTO_TEST_CASE(how_long_workers_live_and_how_they_are_looked_after) {

@@ -101,6 +101,13 @@ BOOST_AUTO_TEST_CASE(faults_of_timing_and_restart) {
                x.ready = readiness::alive;
                x.boot_timeout = x.alive_for;
              }},
+            {"needs a ready_descriptor", [](s& x) { x.ready = readiness::newline; }},
+            {"needs readiness::newline", [](s& x) { x.ready_descriptor = 3; }},
+            {"is for commands",
+             [](s& x) {
+               x.ready = readiness::newline;
+               x.ready_descriptor = 3;
+             }},
             {"hang_timeout", [](s& x) { x.hang_timeout = -1s; }},
             {"request_timeout", [](s& x) { x.request_timeout = -1s; }},
             {"no signal 0", [](s& x) { x.stop[0].signal = 0; }},

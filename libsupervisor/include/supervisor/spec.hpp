@@ -27,6 +27,7 @@ enum class readiness : std::uint8_t {
   notify,     ///< only when it says READY=1
   alive,      ///< when it has been alive for `alive_for`
   probe,      ///< when `ready_probe` passes
+  newline,    ///< a command: when it writes a newline to `ready_descriptor`, as s6 has it
 };
 
 /// Where a worker's stdout or stderr goes.
@@ -120,6 +121,7 @@ struct spec {
 
   readiness ready = readiness::automatic;               ///< when a worker counts as ready
   duration alive_for = std::chrono::milliseconds(500);  ///< see readiness
+  std::optional<int> ready_descriptor;  ///< with readiness::newline: its number in the worker
   duration boot_timeout =
       std::chrono::seconds(60);      ///< not ready by then: ended, cause boot_timeout
   std::vector<stop_step> stop;       ///< the ladder, one step by default; after its last comes KILL

@@ -98,6 +98,14 @@ fault find_in_timing(const spec& s) {
       s.ready == readiness::alive || (s.ready == readiness::automatic && !s.is_function());
   if (by_time && s.alive_for >= s.boot_timeout)
     return "alive_for is not shorter than boot_timeout: no worker could get ready";
+  bool by_newline = s.ready == readiness::newline;
+  if (by_newline != s.ready_descriptor.has_value())
+    return by_newline ? "readiness::newline needs a ready_descriptor"
+                      : "ready_descriptor needs readiness::newline";
+  if (by_newline && s.is_function())
+    return "readiness::newline is for commands: a function worker says ready()";
+  if (by_newline && (*s.ready_descriptor < 3 || *s.ready_descriptor > 255))
+    return "ready_descriptor is not between 3 and 255";
   if (s.hang_timeout < duration{}) return "hang_timeout is negative";
   if (s.hang_timeout > duration{} && !s.is_function())
     return "hang_timeout is for function workers: a program cannot be asked for a sign of life";

@@ -7,6 +7,7 @@
 #include <boost/system/system_error.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include "kernel/channel.hpp"
 #include "kernel/descriptors.hpp"
@@ -58,6 +59,9 @@ void child::start_command(const listener_list& listeners, const kernel::credenti
     around.out = or_inherited(out, STDOUT_FILENO);
     around.err = or_inherited(err, STDERR_FILENO);
     around.descriptors = services_.descriptors;
+    kernel::ends ready;
+    if (what_->ready == readiness::newline) ready = kernel::make_output_pipe();
+    around.ready = ready.theirs.get();
     auto plan = plan_command(*what_, around);
     plan.end_with_thread = services_.options.end_with_thread;
     auto user = plan.who.user;
@@ -66,6 +70,8 @@ void child::start_command(const listener_list& listeners, const kernel::credenti
                     [this](auto& said) { on_notification(said); });
     read(out_, std::move(out.ours), false);
     read(err_, std::move(err.ours), true);
+    if (ready.ours)
+      ready_ = watched_fd(services_.executor, std::move(ready.ours), [this] { read_ready(); });
     auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
     view_.failed = std::move(failed);
     if (out_) theirs_[1] = std::move(out.theirs);
@@ -185,6 +191,7 @@ void child::begin(held_process process) {
 
 void child::fail(launch_error error) {
   notify_.reset();
+  ready_.reset();
   out_.reset();
   err_.reset();
   for (auto& fd : theirs_) fd.reset();
@@ -260,6 +267,19 @@ void child::on_notification(const notification& said) {
   if (news && !view_.failed) tell();
 }
 
+/// False: nothing more is there now.
+bool child::read_ready() {
+  char text[4096];
+  auto size = ready_ ? ::read(ready_.get(), text, sizeof text) : -1;
+  const bool come = size > 0 && std::memchr(text, '\n', static_cast<std::size_t>(size));
+  if (come || size == 0) ready_.reset();
+  if (!come) return size > 0;
+  notification said;
+  said.ready = true;
+  on_notification(said);
+  return false;
+}
+
 std::optional<scoreboard> child::sample() const {
   if (last_seen_ || !cell_ || !process_) return last_seen_;
   return kernel::read(cells_->at(*cell_), steady_now());
@@ -270,6 +290,8 @@ void child::on_died(exit_status status) {
   last_seen_ = sample();
   if (cell_) cells_->at(*cell_).share = kernel::activity::none;
   if (notify_) notify_->drain();  // what it said last comes before its end
+  while (read_ready()) continue;
+  ready_.reset();
   if (sampling_) services_.timers.cancel(std::exchange(sampling_, 0));
   if (!view_.failed) {
     view_.out_of_memory =

@@ -68,6 +68,7 @@ class child : public std::enable_shared_from_this<child> {
 
   void on_order(pid_t, std::optional<launch_error>);
   void on_notification(const notification&);
+  bool read_ready();
   void on_died(exit_status);
   void collect();
   bool output_ended() const noexcept;
@@ -109,6 +110,7 @@ class child : public std::enable_shared_from_this<child> {
   /// first: the last end to go would wake us for nothing, and on the CPU that it needs to die.
   kernel::unique_fd theirs_[3];
   std::optional<notify_server> notify_;
+  watched_fd ready_;    ///< where a newline means that it is
   notification early_;  ///< what a worker said before its mold told us of it
 
   /// Of the probes that wait for one: a heartbeat, which has no name, and lines with a text.

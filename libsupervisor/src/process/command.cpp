@@ -1,6 +1,7 @@
 #include "process/command.hpp"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -161,6 +162,13 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
   plan.environment = environment.take();
   plan.descriptors = {around.in, around.out, around.err};
   for (auto& [name, fd] : around.listeners) plan.descriptors.push_back(fd);
+  if (around.ready >= 0) {
+    auto place = static_cast<std::size_t>(*what.ready_descriptor);
+    if (place < plan.descriptors.size())
+      throw launch_failure{{"ready", EEXIST, fmt::format("descriptor {} is a listener's", place)}};
+    plan.descriptors.resize(place, -1);
+    plan.descriptors.push_back(around.ready);
+  }
   plan.directory = what.directory;
   plan.umask = what.umask;
   plan.limits = plan_limits(what, around.descriptors);

@@ -41,6 +41,7 @@ struct command_surroundings {
   std::string notify_socket;
   std::optional<unsigned> slot;  ///< none: it is no worker
   int in = -1, out = -1, err = -1;
+  int ready = -1;        ///< for spec::ready_descriptor
   rlimit descriptors{};  ///< the limit from before we raised ours
 };
 /// Throws launch_failure: an unknown limit, listener, or no such program in PATH.

@@ -125,10 +125,12 @@ class plan_runner {
       return fd >= 0;
     };
     for (int& source : sources)
-      if (!move_up(source)) return {"descriptors", errno};
+      if (source >= 0 && !move_up(source)) return {"descriptors", errno};
     if (launcher.program >= 0 && !move_up(launcher.program)) return {"descriptors", errno};
     for (int target = 0; target < count; ++target)
-      if (::syscall(SYS_dup3, sources[static_cast<std::size_t>(target)], target, 0) < 0)
+      if (int source = sources[static_cast<std::size_t>(target)]; source < 0)
+        ::syscall(SYS_close, target);
+      else if (::syscall(SYS_dup3, source, target, 0) < 0)
         return {"dup2", errno};
     auto first = static_cast<unsigned>(count);
     if (launcher.program >= 0) {

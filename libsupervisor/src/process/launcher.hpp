@@ -23,7 +23,7 @@ struct launch_plan {
   std::vector<std::string> arguments;
   std::vector<std::string> environment;
   std::vector<int>
-      descriptors;  ///< child's descriptor i is this one of ours; all others are closed
+      descriptors;  ///< child's descriptor i is this one of ours; -1 and all others: closed
   std::string directory;
   std::optional<mode_t> umask;
   std::vector<std::pair<int, rlimit>> limits;

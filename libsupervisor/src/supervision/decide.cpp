@@ -174,7 +174,7 @@ bool may_extend(const pool_state& p, const slot_state& s) noexcept {
 }
 
 bool heeds_ready(const spec& what) noexcept {
-  return what.ready == readiness::automatic || what.ready == readiness::notify;
+  return what.ready != readiness::alive && what.ready != readiness::probe;
 }
 
 stop_order ladder_step(const spec& what, exit_cause why, unsigned step, bool quick,
