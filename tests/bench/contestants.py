@@ -78,12 +78,21 @@ class Contestant:
         self.pid = self.process.pid
         favour(self.pid)
 
+    def keeper(self):
+        """The main process, where it is not the master itself."""
+        return self.pid if "keeper" in comm(self.pid) else None
+
+    def master(self):
+        """Whose children the workers are; 0: not there yet."""
+        below = children(self.pid) if self.keeper() else [self.pid]
+        return below[0] if below else 0
+
     def molds(self):
-        return [p for p in children(self.pid) if "mold" in comm(p)]
+        return [p for p in children(self.master()) if "mold" in comm(p)]
 
     def worker_pids(self):
         molds = self.molds()
-        return [p for p in children(self.pid) if p not in molds]
+        return [p for p in children(self.master()) if p not in molds]
 
     def read_board(self):
         try:
@@ -109,6 +118,7 @@ class Contestant:
     def wait_full(self):
         """All workers are there, and one answers."""
         self.wait("full pool", lambda: len(self.worker_pids()) == self.workers)
+        favour(self.master())  # in a session of its own below a keeper
         if self.says_ready:
             self.wait("readiness", lambda: self.read_board()[2] >= self.workers)
         elif self.port:

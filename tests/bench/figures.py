@@ -168,12 +168,12 @@ def idle(bench):
                 continue
             c.wait_full()
             time.sleep(1)  # what booting left to do
-            roles = {"master": [c.pid], "mold": c.molds(), "workers": c.worker_pids()}
+            roles = {"master": {c.pid, c.master()}, "mold": c.molds(), "workers": c.worker_pids()}
             before = {p: switches(p) for pids in roles.values() for p in pids}
             time.sleep(seconds)
             counts[c.name] = {role: sum(switches(p) - before[p] for p in pids)
                               for role, pids in roles.items()}
-    yield Row(f"idle {seconds} s: context switches of master, mold, 4 workers",
+    yield Row(f"idle {seconds} s: context switches of master (and keeper), mold, 4 workers",
               {n: sum(v.values()) for n, v in counts.items()},
               {n: f"{v['master']}, {v['mold']}, {v['workers']}" for n, v in counts.items()},
               "0, 0, 0", None, sum(counts["ours"].values()) == 0 if "ours" in counts else None)
@@ -188,10 +188,12 @@ def memory(bench):
             if not c:
                 continue
             c.wait_full()
-            found[c.name] = {"master": pss(c.pid), "worker": max(map(pss, c.worker_pids()))}
+            found[c.name] = {"master": pss(c.master()), "worker": max(map(pss, c.worker_pids()))}
             if c.molds():
                 found[c.name]["mold"] = pss(c.molds()[0])
-    for role, most in (("master", 2.5), ("worker", 1.0), ("mold", 1.5)):
+            if c.keeper():
+                found[c.name]["keeper"] = pss(c.keeper())
+    for role, most in (("master", 2.5), ("worker", 1.0), ("mold", 1.5), ("keeper", 0.3)):
         values = {n: v[role] for n, v in found.items() if role in v}
         name = {"worker": "an idle demo worker (of 2)"}.get(role, f"the {role}")
         yield Row(f"PSS of {name}, MiB", values, {n: f"{v:.2f}" for n, v in values.items()},
