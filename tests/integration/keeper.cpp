@@ -33,7 +33,7 @@ pid_t master_of(const master& app) {
 }
 
 /// Reads "Pss:   123 kB".
-unsigned pss_of(pid_t pid) {
+[[maybe_unused]] unsigned pss_of(pid_t pid) {
   std::istringstream lines(file_of(pid, "smaps_rollup"));
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with("Pss:")) return static_cast<unsigned>(std::stoul(line.substr(4)));

@@ -4,10 +4,14 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/query.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cassert>
 #include <list>
+#include <set>
 #include <utility>
 
 #include "host/host.hpp"
@@ -17,10 +21,39 @@ namespace asio = boost::asio;
 namespace supervisor {
 
 namespace {
-using completion = asio::any_completion_handler<void(boost::system::error_code, bool)>;
-}
 
-struct condition::impl : std::enable_shared_from_this<condition::impl> {
+using completion = asio::any_completion_handler<void(boost::system::error_code, bool)>;
+
+/// What coroutines wait for that run in one context. A condition in a coroutine's own frame is held
+/// by its waiter, whose coroutine it holds; it is the context that ends that, as it does for all
+/// other operations, execution_context::service::shutdown().
+struct awaited : asio::execution_context::service {
+  using key_type = awaited;
+  static inline asio::execution_context::id id;
+  struct one {
+    virtual void drop() noexcept = 0;
+
+   protected:
+    ~one() = default;
+  };
+
+  explicit awaited(asio::execution_context& c) : asio::execution_context::service(c) {}
+  void shutdown() noexcept override {
+    over = true;
+    while (!all.empty()) {
+      auto* next = *all.begin();
+      all.erase(all.begin());
+      next->drop();
+    }
+  }
+
+  std::set<one*> all;
+  bool over = false;
+};
+
+}  // namespace
+
+struct condition::impl final : std::enable_shared_from_this<condition::impl>, awaited::one {
   struct waiter {
     waiter(completion h, asio::any_io_executor e) : handler(std::move(h)), own(std::move(e)) {}
     completion handler;
@@ -29,15 +62,19 @@ struct condition::impl : std::enable_shared_from_this<condition::impl> {
   };
 
   explicit impl(host* h) : clock(h) {}
+  ~impl() {
+    if (home) home->all.erase(this);
+  }
 
   void add(completion handler, asio::any_io_executor own, time_point deadline) {
+    enter(asio::query(own, asio::execution::context));
     auto slot = asio::get_associated_cancellation_slot(handler);
     auto it = waiters.emplace(waiters.end(), std::move(handler), std::move(own));
     if (deadline != never) {
       assert(clock && "a condition without a host keeps no deadlines");
       it->timer = clock->call_at(deadline, [self = weak_from_this(), it] {
         auto alive = self.lock();
-        if (!alive) return;
+        if (!alive || alive->over) return;
         it->timer = 0;
         alive->complete(it, {}, false);
       });
@@ -48,6 +85,30 @@ struct condition::impl : std::enable_shared_from_this<condition::impl> {
         if (alive && (type & asio::cancellation_type::terminal) != asio::cancellation_type::none)
           alive->complete(it, asio::error::operation_aborted, false);
       });
+  }
+
+  void enter(asio::execution_context& context) {
+    if (home) return;
+    auto& service = asio::use_service<awaited>(context);
+    if (service.over) return;
+    service.all.insert(this);
+    home = &service;
+  }
+
+  /// Those who wait are never resumed. A waiter's handler owns its coroutine: dropping it destroys
+  /// the frames, whose destructors may come back here and find nothing.
+  void drop_waiters(bool cancel_timers) noexcept {
+    auto dropped = std::move(waiters);
+    for (auto& waiter : dropped) {
+      if (waiter.timer && cancel_timers) clock->cancel(waiter.timer);
+      asio::get_associated_cancellation_slot(waiter.handler).clear();
+    }
+  }
+  void drop() noexcept override {
+    auto self = shared_from_this();  // this may be in one of the frames
+    home = nullptr;
+    over = true;
+    drop_waiters(false);  // the clock may be gone before the context
   }
 
   /// Posts rather than calls: whoever notifies goes on undisturbed, and no coroutine is reentered.
@@ -64,20 +125,14 @@ struct condition::impl : std::enable_shared_from_this<condition::impl> {
 
   host* clock;
   std::list<waiter> waiters;
+  awaited* home = nullptr;  ///< once somebody has waited
+  bool over = false;
 };
 
 condition::condition(host& h) : impl_(std::make_shared<impl>(&h)) {}
 condition::condition(asio::any_io_executor) : impl_(std::make_shared<impl>(nullptr)) {}
 
-condition::~condition() {
-  // A waiter's handler owns its coroutine: dropping it destroys the frames, whose destructors may
-  // come back here and find nothing.
-  auto dropped = std::move(impl_->waiters);
-  for (auto& waiter : dropped) {
-    if (waiter.timer) impl_->clock->cancel(waiter.timer);
-    asio::get_associated_cancellation_slot(waiter.handler).clear();
-  }
-}
+condition::~condition() { impl_->drop_waiters(true); }
 
 void condition::notify() noexcept {
   while (!impl_->waiters.empty()) impl_->complete(impl_->waiters.begin(), {}, true);
