@@ -12,6 +12,7 @@
 #include <stdexcept>
 
 #include "kernel/sockets.hpp"
+#include "supervisor/errc.hpp"
 #include "support/app.hpp"
 
 BOOST_AUTO_TEST_SUITE(service_manager)
@@ -184,7 +185,9 @@ BOOST_AUTO_TEST_CASE(sockets_that_are_passed_are_served_under_their_names) {
   socket.reset();
   BOOST_TEST(test::get(port, "/pid").status == 200);
   auto told = test::prefork({"status", "--control", there / "c.sock"});
-  BOOST_TEST(told.code == 0, told.err);
+  // The others need not be ready yet.
+  bool answers = told.code == 0 || told.code == supervisor::exit_code::degraded;
+  BOOST_TEST(answers, told.err);
   end(app);
 }
 

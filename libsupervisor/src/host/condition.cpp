@@ -11,6 +11,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cassert>
 #include <list>
+#include <mutex>
 #include <set>
 #include <utility>
 
@@ -39,16 +40,28 @@ struct awaited : asio::execution_context::service {
 
   explicit awaited(asio::execution_context& c) : asio::execution_context::service(c) {}
   void shutdown() noexcept override {
-    over = true;
-    while (!all.empty()) {
-      auto* next = *all.begin();
-      all.erase(all.begin());
+    over_ = true;
+    while (!all_.empty()) {
+      auto* next = *all_.begin();
+      all_.erase(all_.begin());
       next->drop();
     }
   }
+  /// False once the context has ended.
+  bool enter(one* o) {
+    std::lock_guard guard(door_);
+    if (!over_) all_.insert(o);
+    return !over_;
+  }
+  void leave(one* o) noexcept {
+    std::lock_guard guard(door_);
+    all_.erase(o);
+  }
 
-  std::set<one*> all;
-  bool over = false;
+ private:
+  std::mutex door_;  ///< strands of one context run in several threads
+  std::set<one*> all_;
+  bool over_ = false;
 };
 
 }  // namespace
@@ -63,7 +76,7 @@ struct condition::impl final : std::enable_shared_from_this<condition::impl>, aw
 
   explicit impl(host* h) : clock(h) {}
   ~impl() {
-    if (home) home->all.erase(this);
+    if (home) home->leave(this);
   }
 
   void add(completion handler, asio::any_io_executor own, time_point deadline) {
@@ -90,9 +103,7 @@ struct condition::impl final : std::enable_shared_from_this<condition::impl>, aw
   void enter(asio::execution_context& context) {
     if (home) return;
     auto& service = asio::use_service<awaited>(context);
-    if (service.over) return;
-    service.all.insert(this);
-    home = &service;
+    if (service.enter(this)) home = &service;
   }
 
   /// Those who wait are never resumed. A waiter's handler owns its coroutine: dropping it destroys
