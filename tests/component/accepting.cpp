@@ -6,7 +6,6 @@
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <numeric>
@@ -14,6 +13,7 @@
 #include "supervisor/worker.hpp"
 #include "support/functions.hpp"
 #include "support/mold_process.hpp"
+#include "support/serve_pid.hpp"
 
 namespace asio = boost::asio;
 using supervisor::spec;
@@ -21,19 +21,7 @@ using test::mold_process;
 
 namespace {
 
-/// Answers each connection with its process id and closes it.
-asio::awaitable<void> serve_pid(supervisor::worker& self) {
-  auto listener = self.listener();
-  self.ready();
-  const std::string answer = std::to_string(getpid());
-  for (;;) {
-    auto accepted = co_await self.accept(listener);
-    if (!accepted) co_return;
-    boost::system::error_code ignored;
-    asio::write(*accepted, asio::buffer(answer), ignored);
-  }
-}
-const test::function by_pid{"accept.pid", serve_pid};
+const test::function by_pid{"accept.pid", test::serve_pid};
 
 asio::awaitable<void> hold(supervisor::connection one) {
   char byte = 0;
@@ -92,7 +80,7 @@ asio::awaitable<void> serve_first_badly(supervisor::worker& self) {
   if (self.slot() == 0)
     co_await swallow_wakeup(self);
   else
-    co_await serve_pid(self);
+    co_await test::serve_pid(self);
 }
 const test::function first_badly{"accept.first_badly", serve_first_badly};
 

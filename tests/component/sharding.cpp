@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <cstring>
@@ -22,6 +21,7 @@
 #include "supervisor/worker.hpp"
 #include "support/function_world.hpp"
 #include "support/functions.hpp"
+#include "support/serve_pid.hpp"
 
 namespace asio = boost::asio;
 namespace kernel = supervisor::kernel;
@@ -31,18 +31,7 @@ using supervisor::listener_spec;
 
 namespace {
 
-asio::awaitable<void> serve_name(supervisor::worker& self) {
-  auto listener = self.listener();
-  self.ready();
-  const std::string answer = std::to_string(getpid());
-  for (;;) {
-    auto accepted = co_await self.accept(listener);
-    if (!accepted) co_return;
-    boost::system::error_code ignored;
-    asio::write(*accepted, asio::buffer(answer), ignored);
-  }
-}
-const test::function by_name{"sharding.name", serve_name};
+const test::function by_name{"sharding.name", test::serve_pid};
 
 unique_fd connect_to(std::uint16_t port) {
   unique_fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
