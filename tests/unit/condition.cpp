@@ -3,9 +3,12 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/test/unit_test.hpp>
+#include <memory>
 #include <stdexcept>
 
+#include "host/waits.hpp"
 #include "supervisor/task_group.hpp"
 
 namespace asio = boost::asio;
@@ -140,6 +143,26 @@ BOOST_AUTO_TEST_CASE(a_context_destroyed_with_waiters_frees_them) {
     context.poll();
   }
   BOOST_TEST(passed == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_coroutine_that_holds_what_it_waits_for_ends_with_the_waits_of_its_context) {
+  struct held {
+    static asio::awaitable<void> wait(std::shared_ptr<int> kept) {
+      supervisor::condition own(co_await asio::this_coro::executor);
+      co_await own.wait();
+      ++*kept;
+    }
+  };
+  auto kept = std::make_shared<int>(0);
+  {
+    asio::io_context context;
+    asio::co_spawn(context, held::wait(kept), [](const std::exception_ptr&) {});
+    context.poll();
+    BOOST_TEST(kept.use_count() > 1);
+    supervisor::end_waits(context);  // frames are destroyed by way of the executor
+  }
+  BOOST_TEST(kept.use_count() == 1);
+  BOOST_TEST(*kept == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -59,8 +59,9 @@ std::optional<int> mold_role(int argc, char** argv, std::span<const worker_funct
 /// Has run() below kept by this process, the main one, in a process of its own: signals are handed
 /// on to it with their senders, its exit code or signal is this process's, and whatever way either
 /// ends, nothing that it started is left. Must come right after mold_role(), and only where run()
-/// follows. Returns nothing in the new process, which goes on; in the keeper the exit code when all
-/// is over.
+/// follows. The new process reaps every child, for its descendants' children fall to it: one that
+/// the policy makes by itself, and not as a pool or a group, may be reaped before it is waited for.
+/// Returns nothing in the new process, which goes on; in the keeper the exit code when all is over.
 std::optional<int> keeper_role(int argc, char** argv);
 
 /// The process that is signalled, and whose end is the end of all: the keeper of this one, or this

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "host/host.hpp"
+#include "host/waits.hpp"
 
 namespace asio = boost::asio;
 
@@ -25,26 +26,26 @@ namespace {
 
 using completion = asio::any_completion_handler<void(boost::system::error_code, bool)>;
 
-/// What coroutines wait for that run in one context. A condition in a coroutine's own frame is held
-/// by its waiter, whose coroutine it holds; it is the context that ends that, as it does for all
-/// other operations, execution_context::service::shutdown().
+/// The conditions that coroutines of one context wait for, for end_waits().
 struct awaited : asio::execution_context::service {
   using key_type = awaited;
   static inline asio::execution_context::id id;
   struct one {
-    virtual void drop() noexcept = 0;
+    virtual void leave_context(bool drop) noexcept = 0;
 
    protected:
     ~one() = default;
   };
 
   explicit awaited(asio::execution_context& c) : asio::execution_context::service(c) {}
-  void shutdown() noexcept override {
+  // The hosts may be gone: what waits now is left alone.
+  void shutdown() noexcept override { clear(false); }
+  void clear(bool drop) noexcept {
     over_ = true;
     while (!all_.empty()) {
       auto* next = *all_.begin();
       all_.erase(all_.begin());
-      next->drop();
+      next->leave_context(drop);
     }
   }
   /// False once the context has ended.
@@ -87,7 +88,7 @@ struct condition::impl final : std::enable_shared_from_this<condition::impl>, aw
       assert(clock && "a condition without a host keeps no deadlines");
       it->timer = clock->call_at(deadline, [self = weak_from_this(), it] {
         auto alive = self.lock();
-        if (!alive || alive->over) return;
+        if (!alive) return;
         it->timer = 0;
         alive->complete(it, {}, false);
       });
@@ -108,18 +109,18 @@ struct condition::impl final : std::enable_shared_from_this<condition::impl>, aw
 
   /// Those who wait are never resumed. A waiter's handler owns its coroutine: dropping it destroys
   /// the frames, whose destructors may come back here and find nothing.
-  void drop_waiters(bool cancel_timers) noexcept {
+  void drop_waiters() noexcept {
     auto dropped = std::move(waiters);
     for (auto& waiter : dropped) {
-      if (waiter.timer && cancel_timers) clock->cancel(waiter.timer);
+      if (waiter.timer) clock->cancel(waiter.timer);
       asio::get_associated_cancellation_slot(waiter.handler).clear();
     }
   }
-  void drop() noexcept override {
-    auto self = shared_from_this();  // this may be in one of the frames
+  void leave_context(bool drop) noexcept override {
     home = nullptr;
-    over = true;
-    drop_waiters(false);  // the clock may be gone before the context
+    if (!drop) return;
+    auto self = shared_from_this();  // this may be in one of the frames
+    drop_waiters();
   }
 
   /// Posts rather than calls: whoever notifies goes on undisturbed, and no coroutine is reentered.
@@ -137,16 +138,19 @@ struct condition::impl final : std::enable_shared_from_this<condition::impl>, aw
   host* clock;
   std::list<waiter> waiters;
   awaited* home = nullptr;  ///< once somebody has waited
-  bool over = false;
 };
 
 condition::condition(host& h) : impl_(std::make_shared<impl>(&h)) {}
 condition::condition(asio::any_io_executor) : impl_(std::make_shared<impl>(nullptr)) {}
 
-condition::~condition() { impl_->drop_waiters(true); }
+condition::~condition() { impl_->drop_waiters(); }
 
 void condition::notify() noexcept {
   while (!impl_->waiters.empty()) impl_->complete(impl_->waiters.begin(), {}, true);
+}
+
+void end_waits(asio::execution_context& context) {
+  asio::use_service<awaited>(context).clear(true);
 }
 
 asio::awaitable<bool> condition::wait(time_point deadline) {

@@ -161,7 +161,6 @@ std::optional<int> become_keeper(int argc, char** argv) {
   kernel::unique_fd ours(ends[0]), theirs(ends[1]);
   sigset_t before;
   auto signals = kernel::take_all_signals(before);
-  kernel::adopt_orphans();
   auto self = ::getpid();
   auto master = signals ? ::fork() : -1;
   if (master < 0) {
@@ -175,6 +174,7 @@ std::optional<int> become_keeper(int argc, char** argv) {
     return std::nullopt;
   }
   theirs.reset();
+  kernel::adopt_orphans();
   kernel::close_inherited();  // listening sockets among it, which the master may close
   show_title(argc, argv);
   kernel::release_image();

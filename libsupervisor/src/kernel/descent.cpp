@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -18,6 +19,8 @@
 namespace supervisor::kernel {
 
 namespace {
+
+constexpr duration look_again = std::chrono::milliseconds(50);
 
 void kill_child(pid_t child) noexcept {
   // It is not reaped yet, which pins the number.
@@ -92,16 +95,19 @@ void end_descendants(duration limit) noexcept {
     }
     auto left = deadline - steady_clock::now();
     if (error == ECHILD || left <= duration{}) return;
-    // Whoever dies has given its children to us before that is told: exit_notify in the kernel.
-    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(left);
-    timespec rest{seconds.count(), std::chrono::nanoseconds(left - seconds).count()};
+    // Whoever dies has given its children to us before that is told: exit_notify in the kernel. Not
+    // told is the death of a child that was cloned without a signal, and another thread of ours may
+    // have taken it.
+    timespec rest{0, std::chrono::nanoseconds(std::min<duration>(left, look_again)).count()};
     ::sigtimedwait(&deaths, nullptr, &rest);
   }
 }
 
 void end_by_signal(int number) noexcept {
-  rlimit no_core{};  // that is the one's who died
+  // A core is the one's who died; a program that takes cores is not kept by the limit, core(5).
+  rlimit no_core{};
   ::setrlimit(RLIMIT_CORE, &no_core);
+  ::prctl(PR_SET_DUMPABLE, 0);
   ::signal(number, SIG_DFL);
   sigset_t only;
   sigemptyset(&only);

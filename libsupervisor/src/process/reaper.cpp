@@ -57,8 +57,11 @@ void reaper::adopt(held_process process, std::function<void()> gone) {
 void reaper::adopt_strangers(std::vector<pid_t> children) {
   std::set<pid_t> known;
   for (auto& [id, held] : entries_) known.insert(held.process.pid());
-  for (pid_t pid : children)
-    if (!known.contains(pid)) adopt(held_process(executor_, pid, kernel::open_pidfd(pid)));
+  for (pid_t pid : children) {
+    if (known.contains(pid)) continue;
+    adopt(held_process(executor_, pid, kernel::open_pidfd(pid)));
+    entries_.at(last_).stranger = true;
+  }
 }
 
 /// Else the one that looks first would take the status from the other.
@@ -146,7 +149,8 @@ void reaper::clear_away(key id, const exit_status& status) {
   auto& held = it->second;
   held.telling = false;
   // With the status lost nothing pins the number any more: it may be a stranger's by now.
-  if (status.how() != exit_status::kind::lost) kernel::kill_group(held.process.pid());
+  if (status.how() != exit_status::kind::lost && !held.stranger)
+    kernel::kill_group(held.process.pid());
   if (held.buried) return finish(id);
   if (auto cleared = std::move(held.tell.cleared)) cleared();  // may bury it
 }

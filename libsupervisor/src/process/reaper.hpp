@@ -40,7 +40,8 @@ class reaper {
   /// One that nobody has asked for: reaped when it dies, unless somebody comes to hold it, as where
   /// its mold's answer was still under way. `gone` is called once it is reaped here.
   void adopt(held_process, std::function<void()> gone = {});
-  /// The same for those of these children that nobody holds. Throws system_error.
+  /// The same for those of these children that nobody holds, but what is left of their process
+  /// groups lives on. Throws system_error.
   void adopt_strangers(std::vector<pid_t> children);
   boost::system::error_code signal(key, int number);
   /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
@@ -55,7 +56,8 @@ class reaper {
     bool telling = false;  ///< `died` runs, or the rest of the group is still to be killed
     bool buried = false;   ///< bury() came meanwhile
     bool killed = false;
-    bool looking = false;  ///< it is looked at by the clock
+    bool stranger = false;  ///< its group is not ours to kill
+    bool looking = false;   ///< it is looked at by the clock
   };
 
   void look();

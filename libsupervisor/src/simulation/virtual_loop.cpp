@@ -5,6 +5,8 @@
 #include <functional>
 #include <stdexcept>
 
+#include "host/waits.hpp"
+
 namespace asio = boost::asio;
 
 namespace supervisor {
@@ -83,6 +85,7 @@ class virtual_loop::life final : public executor_home {
 
   void end() {
     over_ = true;
+    end_waits(context_);
     context_.shutdown();
   }
 
