@@ -36,12 +36,15 @@ struct running : master {
   running(const file& f, unsigned workers) : master({"--config", f.path}) { wait_ready(workers); }
 
   using pool_pids = std::map<std::string, std::vector<std::int64_t>>;
+  /// Who stays: a worker that a rollout or a scale took off is on its way out for a while.
   pool_pids pids() const {
     pool_pids all;
     auto now = status();
     for (auto& pool : now["pools"].as_array()) {
       auto& of_pool = all[pool.at("name").as_string().c_str()];
-      for (auto& slot : pool.at("slots").as_array()) of_pool.push_back(slot.at("pid").as_int64());
+      for (auto& slot : pool.at("slots").as_array())
+        if (slot.at("state").as_string() != "stopping")
+          of_pool.push_back(slot.at("pid").as_int64());
     }
     return all;
   }
