@@ -1,5 +1,6 @@
 // Groups over time: what becomes of them when the supervisor dies, when they are let go and taken
 // up by others, when a child does not end, and when all their workers die together.
+#include <map>
 #include <set>
 
 #include "supervision/group_keeper.hpp"
@@ -255,6 +256,51 @@ BOOST_FIXTURE_TEST_CASE(a_coroutine_that_does_not_end_is_given_up_and_named, wor
   ends = true;
   told.notify();
   host.run_for(1s);
+}
+
+struct stoppable : world {
+  asio::awaitable<bool> stop_gracefully() {
+    co_await sup->stop_all();
+    co_return true;
+  }
+};
+
+BOOST_FIXTURE_TEST_CASE(a_quick_stop_gives_a_coroutine_a_second_at_most, stoppable) {
+  auto stubborn = [&]() -> asio::awaitable<void> {
+    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    co_await sup->sleep_for(10s);
+  };
+  auto open = [&] {
+    auto within = group_spec().child(child_spec::coroutine("b", stubborn));
+    auto what = group_spec().child(child_spec::group("sub", within));
+    what.child(child_spec::coroutine("c", stubborn).shutdown(500ms));
+    sup->group("app", what);
+  };
+  auto given_up_after = [&](time_point began) {
+    std::map<std::string, duration> all;
+    for (auto& e : events)
+      if (e.kind == event_kind::member_ended && e.number == 1 && e.at >= began)
+        all[e.member] = e.at - began;
+    return all;
+  };
+  open();
+  host.run_for(1s);
+  auto began = host.now();
+  run_void(sup->stop_all(true));
+  auto after = given_up_after(began);
+  BOOST_TEST((after["c"] == 500ms && after["b"] == 1500ms));
+
+  // A stop that has begun gracefully is quick from the second word on.
+  crash();
+  boot();
+  open();
+  host.run_for(1s);
+  auto stopped = begin(stop_gracefully());
+  host.run_for(3s);  // b has been asked for 2.5 s
+  began = host.now();
+  send(SIGINT);
+  BOOST_REQUIRE(host.run_until([&] { return stopped->has_value(); }));
+  BOOST_TEST((given_up_after(began)["b"] == 1s));
 }
 
 // --- A storm.

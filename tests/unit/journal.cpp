@@ -376,6 +376,7 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   again.text = "exit 70 (crash)";
   add("group app stopping", of_group(event_kind::group_stopping));
   add("group app stopping: enough", of_group(event_kind::group_stopping)).text = "enough";
+  add("group app stopping quickly from now on", of_group(event_kind::group_hastened));
   add("group app stopped, nothing of it runs", of_group(event_kind::group_stopped));
   add("group app released, its children go on without it", of_group(event_kind::group_released));
   add("group app child db: added, a process", of_group(event_kind::member_added, "db")).text =

@@ -103,8 +103,8 @@ struct child_spec {
     return *this;
   }
   /// How long a coroutine may take to end once it is cancelled. When that has passed the group goes
-  /// on without it, and says so; it is not started again before it has ended. The others have the
-  /// stop ladder of their spec.
+  /// on without it, and says so; it is not started again before it has ended. In a quick stop that
+  /// is a second at most. The others have the stop ladder of their spec.
   child_spec& shutdown(duration within) {
     stop_within = within;
     return *this;

@@ -89,6 +89,7 @@ enum class event_kind : std::uint8_t {
   group_restarting,  ///< because of this child [member, count: restarts in the period, text: its
                      ///< end]
   group_stopping,    ///< [count: ending, number: by failure, a command, significant children; text]
+  group_hastened,    ///< its stop is to be quick: no coroutine has more than a second any more
   group_stopped,     ///< nothing of it runs
   group_released,    ///< it ends, and its children go on without it
   member_added,      ///< [member, count: restart type, number: 1 = significant, text: its kind]

@@ -195,6 +195,8 @@ std::string of_group(const event& e) {
                          count_of(e.count, "restart"));
     case event_kind::group_stopping:
       return e.text.empty() ? "stopping" : "stopping: " + e.text;
+    case event_kind::group_hastened:
+      return "stopping quickly from now on";
     case event_kind::group_stopped:
       return "stopped, nothing of it runs";
     case event_kind::group_released:

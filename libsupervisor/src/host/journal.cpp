@@ -145,6 +145,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "group.restarting";
     case event_kind::group_stopping:
       return "group.stopping";
+    case event_kind::group_hastened:
+      return "group.hastened";
     case event_kind::group_stopped:
       return "group.stopped";
     case event_kind::group_released:

@@ -123,7 +123,7 @@ asio::awaitable<void> group_keeper::run() {
     if (next->kind == event_kind::member_stopping) {
       auto& child = specs_.at(next->member);
       if (child.what == child_spec::kind::coroutine)
-        next->deadline = later(world_.outside.now(), child.stop_within);
+        next->deadline = later(world_.outside.now(), time_for(child));
     }
     auto done = *next;
     transition(std::move(*next));
@@ -157,12 +157,17 @@ bool group_keeper::observe() {
   return false;
 }
 
+/// To end, once it is cancelled.
+duration group_keeper::time_for(const child_spec& coroutine) const {
+  return state_.quick ? std::min(coroutine.stop_within, quick_step) : coroutine.stop_within;
+}
+
 /// Nothing can end a coroutine that does not.
 bool group_keeper::give_up(const member_state& m) {
   auto e = about(event_kind::member_ended, state_, m);
   e.count = static_cast<std::int64_t>(ending::abnormal);
   e.number = 1;
-  e.text = "cancelled, it has not ended within " + describe(specs_.at(m.name).stop_within) +
+  e.text = "cancelled, it has not ended within " + describe(time_for(specs_.at(m.name))) +
            ", and is given up";
   transition(std::move(e));
   return true;
@@ -176,7 +181,7 @@ time_point group_keeper::next_deadline() const {
 
 /// What an event of ours means for the child.
 void group_keeper::act(const event& e) {
-  if (e.kind == event_kind::member_stopping) members_.find(e.member)->second->stop();
+  if (e.kind == event_kind::member_stopping) members_.find(e.member)->second->stop(state_.quick);
   if (e.kind == event_kind::member_removed) {
     members_.find(e.member)->second->close();
     members_.erase(e.member);
@@ -249,19 +254,25 @@ outcome group_keeper::closed() const {
   return failure(errc::pool_closed, "group " + state_.name + " is stopping" + why);
 }
 
-void group_keeper::begin_stop() {
-  if (state_.ends()) return;
-  event e{event_kind::group_stopping};
-  e.count = static_cast<std::int64_t>(ending::shutdown);
-  e.number = static_cast<std::int64_t>(group_end::command);
-  transition(std::move(e));
+void group_keeper::begin_stop(bool quick) {
+  if (!state_.ends()) {
+    event e{event_kind::group_stopping};
+    e.count = static_cast<std::int64_t>(ending::shutdown);
+    e.number = static_cast<std::int64_t>(group_end::command);
+    transition(std::move(e));
+  }
+  if (!quick || state_.quick || state_.now == group_phase::stopped) return;
+  transition(event(event_kind::group_hastened));
+  for (auto& [name, child] : members_)
+    if (auto* within = child->subgroup(); within && within->state().ends())
+      within->begin_stop(true);
 }
 
 group_keeper::settlement group_keeper::settled() { return when_settled(shared_from_this()); }
 group_keeper::settlement group_keeper::ended() { return when_ended(shared_from_this()); }
 
-group_keeper::settlement group_keeper::stop() {
-  begin_stop();
+group_keeper::settlement group_keeper::stop(bool quick) {
+  begin_stop(quick);
   return when_ended(shared_from_this());
 }
 

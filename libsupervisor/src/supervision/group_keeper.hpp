@@ -53,7 +53,7 @@ class member {
  public:
   virtual ~member() = default;
   virtual void start() = 0;
-  virtual void stop() = 0;
+  virtual void stop(bool quick) = 0;
   virtual member_view look() = 0;
   /// Goes on where it stood for the supervisor before.
   virtual void resume(const member_state&) = 0;
@@ -97,19 +97,20 @@ class group_keeper : public std::enable_shared_from_this<group_keeper> {
   using settlement = boost::asio::awaitable<outcome>;
   settlement settled();
   settlement ended();
-  settlement stop();
+  settlement stop(bool quick = false);
   settlement start_child(child_spec);
   settlement stop_child(std::string name);
   settlement restart_child(std::string name);
   outcome delete_child(const std::string& name);
   outcome release();
-  /// Records that it is to stop; nothing where it does already.
-  void begin_stop();
+  /// Records that it is to stop, or that its stop is to be quick; nothing where it does already.
+  void begin_stop(bool quick = false);
 
  private:
   boost::asio::awaitable<void> run();
   bool observe();
   void act(const event&);
+  duration time_for(const child_spec& coroutine) const;
   bool give_up(const member_state&);
   void add(child_spec);
   void make(child_spec);

@@ -46,7 +46,8 @@ class pool_member final : public member {
     }
     open();
   }
-  void stop() override {
+  /// Its workers' ladders are the pool's to cut short.
+  void stop(bool) override {
     told_ = true;
     if (opened_) static_cast<void>(pool_->drain());
   }
@@ -175,7 +176,7 @@ class coroutine_member final : public member {
     auto make = make_;
     tasks_.spawn(run_coroutine(std::move(make), now_), name_);
   }
-  void stop() override { tasks_.cancel(); }
+  void stop(bool) override { tasks_.cancel(); }
   member_view look() override { return now_->view; }
   /// It went with the supervisor before.
   void resume(const member_state& m) override {
@@ -205,8 +206,8 @@ class subgroup_member final : public member {
       : name_(what.name), what_(what.children), world_(world), changed_(std::move(changed)) {}
 
   void start() override { group_ = world_.open_group(name_, *what_, changed_); }
-  void stop() override {
-    if (group_) group_->begin_stop();
+  void stop(bool quick) override {
+    if (group_) group_->begin_stop(quick);
   }
   void resume(const member_state& m) override {
     if (m.now != member_phase::down) group_ = world_.resume_group(name_, *what_, changed_);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host/span.hpp"
+#include "supervision/state.hpp"
 
 namespace supervisor {
 
@@ -62,6 +63,12 @@ void stop(group_state& g, const event& e) {
   g.by = static_cast<group_end>(e.number);
   g.why = e.text;
   for (auto& m : g.members) m.troubled = m.failed_start = false;
+}
+
+void hasten(group_state& g, const event& e) {
+  g.quick = true;
+  for (auto& m : g.members)
+    if (m.deadline != never) m.deadline = std::min(m.deadline, later(e.at, quick_step));
 }
 
 void end(const group_state& g, member_state& m, const event& e) {
@@ -260,6 +267,8 @@ void apply(group_state& g, const event& e) {
       return restart(g, e);
     case event_kind::group_stopping:
       return stop(g, e);
+    case event_kind::group_hastened:
+      return hasten(g, e);
     case event_kind::group_stopped:
       g.now = group_phase::stopped;
       return;

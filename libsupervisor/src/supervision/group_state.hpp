@@ -57,6 +57,7 @@ struct group_state {
   group_phase now = group_phase::starting;
   std::vector<time_point> window;  ///< of the restarts that count for the intensity
   ending last = ending::normal;    ///< once stopping: how the group ends, for the one it is in
+  bool quick = false;              ///< and it is to be quick
   group_end by = group_end::failure;
   std::string why;           ///< and why
   std::string failed_child;  ///< the last that a command could not start, and why

@@ -223,6 +223,8 @@ void supervisor::impl::interrupt(const signal_event& event) {
 
 /// Makes the stop quick, or kills what is left; it is reaped and reported as ever.
 void supervisor::impl::hurry(bool kill) {
+  for (auto& tree : trees)
+    if (auto g = tree.lock()) g->begin_stop(true);
   for (auto& p : pools) {
     // Recorded at its call; who waits for the stop waits for this too.
     static_cast<void>(p->stop(true));
@@ -278,7 +280,7 @@ asio::awaitable<void> supervisor::impl::hasten(bool quick) {
 std::vector<asio::awaitable<outcome>> supervisor::impl::begin_stops(bool quick) {
   std::vector<asio::awaitable<outcome>> settling;
   for (auto& tree : trees)
-    if (auto g = tree.lock()) settling.push_back(g->stop());
+    if (auto g = tree.lock()) settling.push_back(g->stop(quick));
   for (auto& p : pools)
     if (quick || !group_of(p->name())) settling.push_back(p->stop(quick));
   return settling;
