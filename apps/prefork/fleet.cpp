@@ -185,6 +185,7 @@ void fleet::begin_pools(sup::supervisor& self, work& begun) {
       begun.steps.emplace_back(change.name, made.settled());
     } else if (change.what == kind::changed) {
       auto known = *self.find_pool(change.name);
+      if (change.needs) known.needs(*change.needs);
       if (!change.rollouts.empty()) known.rollouts(pool->said.prefork.rollouts);
       if (change.rescaled || change.rolls) scalers_.follow(self, known, pool->said);
       if (change.resumed) begun.steps.emplace_back(change.name, known.resume());

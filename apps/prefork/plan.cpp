@@ -73,6 +73,13 @@ bool uses(const named_pool& pool, const std::string& listener) {
   return names && std::ranges::count(*names, listener);
 }
 
+/// All that its workers are made of. What a pool needs says only when they are started.
+bool made_alike(const run_request& now, const run_request& wanted) {
+  auto what = now.what;
+  what.needs = wanted.what.needs;
+  return what == wanted.what;
+}
+
 pool_change alter(const named_pool& now, const named_pool& wanted,
                   const std::vector<listener_change>& listeners) {
   pool_change change(wanted.name, kind::changed);
@@ -89,9 +96,10 @@ pool_change alter(const named_pool& now, const named_pool& wanted,
     if (listener.what != move::opened && uses(now, listener.listener.name))
       change.leaves_address = true;
   }
-  change.rolls = !change.differing.empty() || !(now.said.what == wanted.said.what);
-  if (!change.rolls && !change.resumed && change.from == change.to && !change.rescaled &&
-      change.rollouts.empty())
+  change.rolls = !change.differing.empty() || !made_alike(now.said, wanted.said);
+  if (now.said.what.needs != wanted.said.what.needs) change.needs = wanted.said.what.needs;
+  if (!change.rolls && !change.needs && !change.resumed && change.from == change.to &&
+      !change.rescaled && change.rollouts.empty())
     change.what = kind::unchanged;
   return change;
 }
@@ -145,6 +153,13 @@ std::string count_of(std::size_t n, const char* what) {
   return fmt::format("{} {}{}", n, what, n == 1 ? "" : "s");
 }
 
+std::string describe(const std::vector<sup::requirement>& needs) {
+  if (needs.empty()) return "needs no other pool any more";
+  std::vector<std::string> words;
+  for (auto& each : needs) words.push_back(each.pool + ':' + std::string(to_string(each.what)));
+  return fmt::format("needs {} from now on", fmt::join(words, ", "));
+}
+
 std::string describe(const pool_change& change) {
   if (change.what == kind::added)
     return fmt::format("+ pool {}: {} of {}{}", change.name, count_of(change.to, "worker"),
@@ -160,6 +175,7 @@ std::string describe(const pool_change& change) {
                         : fmt::format("follows its load from now on ({})", change.by_load));
   if (change.from != change.to)
     words.push_back(fmt::format("scales {} -> {}", change.from, change.to));
+  if (change.needs) words.push_back(describe(*change.needs));
   if (!change.rollouts.empty())
     words.push_back(
         fmt::format("rolls otherwise from now on ({})", fmt::join(change.rollouts, ", ")));

@@ -1,6 +1,7 @@
 // What is to be done so that a master runs what a configuration wants: a pure decision.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,9 @@ struct pool_change {
   bool leaves_address = false;         ///< that nobody is to serve any more
   std::vector<std::string> differing;  ///< settings; and listeners that have moved
   std::vector<std::string> rollouts;   ///< settings: how it rolls from now on
-  std::string program;                 ///< of one that is added
+  /// From now on; empty: as before.
+  std::optional<std::vector<supervisor::requirement>> needs;
+  std::string program;  ///< of one that is added
 };
 
 struct listener_change {

@@ -21,7 +21,8 @@ namespace sup = supervisor;
 using text = const std::string&;
 using shape = setting::shape;
 constexpr auto pool = setting::subject::pool, size = setting::subject::size,
-               rollout = setting::subject::rollout, master = setting::subject::master;
+               start = setting::subject::start, rollout = setting::subject::rollout,
+               master = setting::subject::master;
 
 template <auto Member>
 bool in_spec(const run_request& a, const run_request& b) {
@@ -323,7 +324,7 @@ constexpr auto all = std::to_array<setting>({
     {"start-rate", 0, "N[/BURST]", pool, shape::number,
      "start at most so many workers a second (default 100), and at once", take_start_rate,
      in_spec<&sup::spec::starts>},
-    {"needs", 0, nullptr, pool, shape::list, "pools without which no worker is started", take_need,
+    {"needs", 0, nullptr, start, shape::list, "pools without which no worker is started", take_need,
      in_spec<&sup::spec::needs>},
     {"canary", 0, "N", rollout, shape::number,
      "of a reload: new workers that come first; 0: none (default 1)",

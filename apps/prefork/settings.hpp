@@ -15,9 +15,9 @@
 namespace app {
 
 struct setting {
-  /// Of whom it is said: of a pool's workers, of how many there are, of how they are rolled, of a
-  /// master.
-  enum class subject : std::uint8_t { pool, size, rollout, master };
+  /// Of whom it is said: of a pool's workers, of how many there are, of when they are started, of
+  /// how they are rolled, of a master.
+  enum class subject : std::uint8_t { pool, size, start, rollout, master };
   /// What a configuration gives: a string; a string or a number; true or false; an array of
   /// strings; a table, each entry of which is said as NAME=VALUE.
   enum class shape : std::uint8_t { text, number, flag, list, table };

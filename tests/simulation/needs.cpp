@@ -76,6 +76,31 @@ BOOST_AUTO_TEST_CASE(who_waits_is_settled_and_says_for_what) {
   BOOST_TEST(host.launches() == 0u);
 }
 
+// Said anew, they roll nobody: who runs goes on, who waits is started as soon as may be.
+BOOST_AUTO_TEST_CASE(a_change_of_needs_is_no_rollout) {
+  auto web = open("web", spec("serve").after("db"), 2);
+  host.run_for(1s);
+  BOOST_TEST(living("web") == 0u);
+  web.needs({});
+  host.run_for(1s);
+  BOOST_TEST(living("web") == 2u);
+  BOOST_TEST(web.what().needs.empty());
+
+  web.needs({requirement("db", need::ready)});
+  host.run_for(1s);
+  BOOST_TEST(living("web") == 2u);
+  kill_all("web", SIGKILL);
+  host.run_for(1s);
+  BOOST_TEST(living("web") == 0u);
+  BOOST_TEST(row("web") == "waiting for db: ready");
+  open("db", spec("serve"));
+  host.run_for(1min);
+  BOOST_TEST(living("web") == 2u);
+  BOOST_TEST(web.status().generation == 1u);
+  BOOST_TEST(count(event_kind::rollout_started) == 0u);
+  BOOST_CHECK_THROW(web.needs({requirement("", need::ready)}), std::invalid_argument);
+}
+
 // systemd#18856: what had failed for want of a dependency stays down when that is back.
 BOOST_AUTO_TEST_CASE(dependents_start_by_themselves_when_the_dependency_recovers) {
   bool db_works = true;

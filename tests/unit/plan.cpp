@@ -132,6 +132,24 @@ BOOST_AUTO_TEST_CASE(how_it_rolls_changes_for_the_next_time) {
   BOOST_TEST(render(made) == "~ pool web: rolls otherwise from now on (canary, bake)\n");
 }
 
+// When a worker is started is supervision's, and nothing that a worker is made of.
+BOOST_AUTO_TEST_CASE(what_it_needs_is_no_reason_to_roll) {
+  auto needing = [](const std::string& what) {
+    return with(base, "workers = 4", "workers = 4\nneeds = [" + what + "]");
+  };
+  BOOST_TEST(
+      (changes(base, needing("'mail'")) == strings{"~ pool web: needs mail:ready from now on"}));
+  BOOST_TEST((changes(needing("'mail'"), needing("'mail:ready'")) == strings{}));
+  BOOST_TEST((changes(needing("'mail'"), needing("'mail:started'")) ==
+              strings{"~ pool web: needs mail:started from now on"}));
+  BOOST_TEST(
+      (changes(needing("'mail'"), base) == strings{"~ pool web: needs no other pool any more"}));
+  auto both = with(needing("'mail'"), "workers = 4", "workers = 4\numask = '077'");
+  BOOST_TEST(
+      (changes(base, both) == strings{"~ pool web: needs mail:ready from now on, rolls (umask)"}));
+  BOOST_TEST(!app::make_plan(read(base), read(needing("'mail'"))).empty());
+}
+
 // How many there are, whoever says it, restarts nobody.
 BOOST_AUTO_TEST_CASE(how_it_scales_is_no_reason_to_roll) {
   struct {
@@ -167,22 +185,37 @@ BOOST_AUTO_TEST_CASE(how_it_scales_is_no_reason_to_roll) {
 // Each setting of a pool makes it roll under its own name.
 BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
   const std::pair<const char*, const char*> values[] = {
-      {"command", "['other']"},   {"graceful-timeout", "7"},
-      {"boot-timeout", "7"},      {"stop-signal", "'INT'"},
-      {"stop-then", "['INT:1']"}, {"user", "'nobody'"},
-      {"group", "'nogroup'"},     {"no-new-privileges", "true"},
-      {"umask", "'077'"},         {"chdir", "'/'"},
-      {"env", "{ A = '1' }"},     {"limit", "{ nofile = 9 }"},
-      {"stdout", "'null'"},       {"stderr", "'null'"},
-      {"ready", "'notify'"},      {"listeners", "[]"},
-      {"timeout", "7"},           {"request-timeout", "7"},
-      {"demo", "true"},           {"restart", "['transient']"},
-      {"needs", "['y']"},         {"start-rate", "20"},
-      {"recycle-jitter", "0.5"},  {"max-requests", "9"},
-      {"max-age", "'9h'"},        {"max-memory", "'9M'"},
-      {"recycle-at-once", "9"},   {"liveness", "['heartbeat']"},
-      {"liveness-period", "9"},   {"liveness-timeout", "9"},
-      {"liveness-failures", "9"}, {"liveness-start", "9"},
+      {"command", "['other']"},
+      {"graceful-timeout", "7"},
+      {"boot-timeout", "7"},
+      {"stop-signal", "'INT'"},
+      {"stop-then", "['INT:1']"},
+      {"user", "'nobody'"},
+      {"group", "'nogroup'"},
+      {"no-new-privileges", "true"},
+      {"umask", "'077'"},
+      {"chdir", "'/'"},
+      {"env", "{ A = '1' }"},
+      {"limit", "{ nofile = 9 }"},
+      {"stdout", "'null'"},
+      {"stderr", "'null'"},
+      {"ready", "'notify'"},
+      {"listeners", "[]"},
+      {"timeout", "7"},
+      {"request-timeout", "7"},
+      {"demo", "true"},
+      {"restart", "['transient']"},
+      {"start-rate", "20"},
+      {"recycle-jitter", "0.5"},
+      {"max-requests", "9"},
+      {"max-age", "'9h'"},
+      {"max-memory", "'9M'"},
+      {"recycle-at-once", "9"},
+      {"liveness", "['heartbeat']"},
+      {"liveness-period", "9"},
+      {"liveness-timeout", "9"},
+      {"liveness-failures", "9"},
+      {"liveness-start", "9"},
   };
   for (auto& s : app::settings()) {
     if (s.of != app::setting::subject::pool) continue;
@@ -200,7 +233,6 @@ BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
       std::string before = listeners + (of_demo ? "demo = true\n" : "command = ['x']\n") +
                            (of_a_probe ? "liveness = ['heartbeat']\n" : "");
       auto line = std::string(s.name) + " = " + row->second + "\n";
-      if (s.name == std::string("needs")) line += "[pool.y]\ncommand = ['y']\n";
       bool instead = s.name == std::string("command") || s.name == std::string("demo");
       auto made = app::make_plan(read(before), read((instead ? listeners : before) + line));
       auto& change = made.pools.at(0);

@@ -126,6 +126,9 @@ class pool {
   void rollouts(rollout_options);
   /// How they go.
   const rollout_options& rollouts() const;
+  /// From now on its workers, of whatever generation, are started only while these are so; those
+  /// that run are left alone. Throws std::invalid_argument with find_fault()'s words.
+  void needs(std::vector<requirement>);
   /// Nothing new begins, no worker takes another's place, and nothing is committed until it is
   /// resumed; what fails meanwhile is rolled back all the same. Returns at once. Without a rollout:
   /// errc::no_rollout.

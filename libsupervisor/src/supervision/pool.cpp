@@ -38,6 +38,7 @@ asio::awaitable<outcome> pool::resume_rollout() { return here().resume_rollout()
 asio::awaitable<outcome> pool::abort_rollout(std::string why) {
   return here().abort_rollout(std::move(why));
 }
+void pool::needs(std::vector<requirement> all) { here().set_needs(all); }
 asio::awaitable<outcome> pool::undo(std::optional<std::uint64_t> generation) {
   return here().undo(generation, keeper_->rollouts());
 }

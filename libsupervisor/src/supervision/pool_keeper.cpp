@@ -1,6 +1,7 @@
 #include "supervision/pool_keeper.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 #include "supervision/decide.hpp"
@@ -210,6 +211,20 @@ bool pool_keeper::needs(std::string_view pool) const {
   return known != programs_.end() &&
          std::ranges::find(known->second.what->needs, pool, &requirement::pool) !=
              known->second.what->needs.end();
+}
+
+/// Of all its generations: what it goes back to is started no earlier.
+void pool_keeper::set_needs(const std::vector<requirement>& all) {
+  program_specs changed;
+  for (auto& [generation, program] : programs_) {
+    auto what = *program.what;
+    what.needs = all;
+    if (auto fault = find_fault(what))
+      throw std::invalid_argument("pool " + name() + ": " + *fault);
+    changed.emplace(generation, std::make_shared<const spec>(std::move(what)));
+  }
+  for (auto& [generation, what] : changed) programs_.at(generation).what = std::move(what);
+  changed_->notify();
 }
 
 /// True where that has changed.

@@ -83,6 +83,7 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   /// What the pool needs and does not have: "db: ready"; empty: nothing.
   std::string missing() const;
   bool needs(std::string_view pool) const;
+  void set_needs(const std::vector<requirement>&);
   /// Another pool has changed.
   void look_around() { changed_->notify(); }
   /// When the pool's budget allows this slot's start.

@@ -25,7 +25,7 @@ class recycling {
 
   host& outside_;
   const slot_state& slot_;
-  const recycle_policy& policy_;
+  const recycle_policy policy_;
   recycle_facts facts_;
   time_point next_weighing_;
 };
