@@ -246,6 +246,7 @@ void play(const row& r, child_spec::kind kind) {
   if (kind == child_spec::kind::process)
     BOOST_TEST(on.host.living().size() == split(running(app)).size());
   on.run_void(on.sup->stop_all());
+  BOOST_TEST(on.promises.broken() == "");
   BOOST_TEST(app.status().state == "stopped");
   BOOST_TEST(on.host.living().empty());
 }

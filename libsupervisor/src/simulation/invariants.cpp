@@ -4,6 +4,7 @@
 
 #include "simulation/virtual_loop.hpp"
 #include "supervision/decide.hpp"
+#include "supervision/group_keeper.hpp"
 #include "supervision/pool_keeper.hpp"
 
 namespace supervisor {
@@ -52,6 +53,20 @@ duration sum_of_deadlines(const pool_keeper& keeper) {
   return sum + std::chrono::seconds(1);
 }
 
+/// By a rule of its own, not by the decision's. Null: there is no such pool.
+bool is_there(need what, const pool_state* p) {
+  if (!p || p->stopped) return false;
+  std::size_t live = 0, ready = 0, done = 0;
+  for (auto& s : p->slots) {
+    live += s.pid && (s.now == phase::starting || s.now == phase::ready);
+    ready += s.now == phase::ready;
+    done += s.now == phase::finished && s.last_cause == exit_cause::finished;
+  }
+  if (what == need::completed) return done > 0 && done == p->slots.size();
+  if (what == need::healthy) return ready > 0 && ready >= p->wanted();
+  return what == need::ready ? ready > 0 : live > 0;
+}
+
 std::string who_blocks(const pool_state& p) {
   std::string names;
   for (auto& s : p.slots)
@@ -76,11 +91,17 @@ const pool_state* invariants::state(const std::string& pool) const {
   return found ? &found->keeper().state() : nullptr;
 }
 
+bool invariants::keeps_group(const std::string& name) const {
+  auto is_it = [&](const group& g) { return g.name() == name && g.keeper().running(); };
+  return self_ && std::ranges::any_of(self_->groups(), is_it);
+}
+
 // Each event.
 
 void invariants::take_in(const event& e) noexcept {
   if (e.cause >= e.id) fail("event " + std::to_string(e.id) + ": its cause comes after it");
   changed_ = true;
+  groups_.take_in(e);
   if (e.pool.empty()) return;
   auto& pool = pools_[e.pool];
   if (e.kind == event_kind::pool_opened) {
@@ -93,6 +114,9 @@ void invariants::take_in(const event& e) noexcept {
     case event_kind::worker_escalated:
     case event_kind::worker_signalled:
       take_in_stop(e);
+      break;
+    case event_kind::worker_launched:
+      take_in_launch(e);
       break;
     case event_kind::worker_reported:
       take_in_report(e);
@@ -122,6 +146,18 @@ void invariants::take_in_stop(const event& e) {
 void invariants::take_in_report(const event& e) {
   if (e.pid <= 0) return;
   if (++reports_[e.pid] > 1) fail(name_of(e) + ": it is reported twice");
+}
+
+/// What counts is what the generation needs that the pool wants.
+void invariants::take_in_launch(const event& e) {
+  auto found = self_ ? self_->find_pool(e.pool) : std::nullopt;
+  if (!found) return;
+  for (auto& needed : found->what().needs) {
+    auto other = pools_.find(needed.pool);
+    if (!is_there(needed.what, other == pools_.end() ? nullptr : &other->second.folded))
+      fail(e.pool + "." + std::to_string(e.slot) + ": it is started without " + needed.pool + ": " +
+           std::string(to_string(needed.what)));
+  }
 }
 
 void invariants::take_in_retirement(const pool_state& p, const event& e) {
@@ -188,6 +224,8 @@ void invariants::at_rest() {
   last_rest_ = now;
   if (!self_) return;
   for (auto& [name, pool] : pools_) rest_of(name, pool, passed);
+  groups_.at_rest([this](auto& name) { return keeps_group(name); },
+                  [this](auto& coroutine) { return host_.loop().is_busy(coroutine); });
 }
 
 void invariants::rest_of(const std::string& name, watched_pool& pool, duration passed) {
@@ -220,6 +258,7 @@ void invariants::at_end() {
   for (auto& left : host_.leftovers()) fail(left + ": it is left behind");
   for (auto& coroutine : host_.loop().busy())
     fail(coroutine + ": it outlives the group that it belongs to");
+  groups_.at_end([this](auto& name) { return keeps_group(name); });
   for (auto& [name, pool] : pools_) {
     auto* now = state(name);
     if (now && !now->stopped) fail(name + ": it is not stopped");

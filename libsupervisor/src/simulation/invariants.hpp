@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "simulation/group_invariants.hpp"
 #include "simulation/simulated_host.hpp"
 #include "supervision/state.hpp"
 #include "supervisor/supervisor.hpp"
@@ -24,6 +25,8 @@ namespace supervisor {
 ///   too many at most;
 ///   - what can be decided is decided, and no deadline passes unheeded, before
 ///   the clock moves;
+///   - no worker is started while its pool lacks what it needs of others;
+///   - what group_invariants says of groups;
 ///   - a pool that is told something settles within the sum of its deadlines;
 ///   - in the end nothing is left, no process and no coroutine.
 class invariants {
@@ -59,11 +62,13 @@ class invariants {
   void fail(std::string what);
   void take_in_stop(const event&);
   void take_in_report(const event&);
+  void take_in_launch(const event&);
   void take_in_retirement(const pool_state&, const event&);
   void look_at_signals();
   void look_at_children();
   void rest_of(const std::string& name, watched_pool&, duration passed);
   const pool_state* state(const std::string& pool) const;
+  bool keeps_group(const std::string& name) const;
 
   simulated_host& host_;
   const supervisor* self_ = nullptr;
@@ -75,6 +80,7 @@ class invariants {
   std::optional<time_point> last_rest_;
   bool changed_ = false;
   std::string broken_;
+  group_invariants groups_{[this](std::string what) { fail(std::move(what)); }};
 };
 
 }  // namespace supervisor

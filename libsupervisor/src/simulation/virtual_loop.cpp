@@ -83,6 +83,11 @@ class virtual_loop::life final : public executor_home {
     return all;
   }
 
+  bool is_busy(std::string_view wanted) const {
+    auto known = std::ranges::find(names_, wanted);
+    return known != names_.end() && busy_[static_cast<std::size_t>(known - names_.begin())] > 0;
+  }
+
   void end() {
     over_ = true;
     end_waits(context_);
@@ -251,6 +256,7 @@ void virtual_loop::run_for(duration d) {
 }
 
 std::vector<std::string> virtual_loop::busy() const { return life_->busy(); }
+bool virtual_loop::is_busy(std::string_view name) const { return life_->is_busy(name); }
 std::string virtual_loop::waiting_outside() { return life_->culprit(); }
 
 void virtual_loop::crash() {

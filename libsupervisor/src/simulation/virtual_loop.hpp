@@ -55,6 +55,7 @@ class virtual_loop {
   /// Those on whose behalf something is under way that was begun and not ended:
   /// coroutines, and operations that this loop cannot see. For people.
   std::vector<std::string> busy() const;
+  bool is_busy(std::string_view name) const;
   /// Who waits, while nothing is ready, for something that is not the loop's;
   /// empty: nobody.
   std::string waiting_outside();
