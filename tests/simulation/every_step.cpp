@@ -156,6 +156,45 @@ const scenario lives[] = {
        tell(sim, SIGHUP, 5s);
      },
      rolled<rollout_end::failed>},
+    {"a canary that cannot be executed",
+     [](simulation& sim) {
+       sim.on_launch = [](auto& l) {
+         process_script s;
+         if (l.generation > 1) s.launch_fails = launch_error{"exec", ENOENT, "serve"};
+         return s;
+       };
+       begin(sim);
+       tell(sim, SIGHUP, 5s);
+     },
+     rolled<rollout_end::failed>},
+    {"a canary that is never ready",
+     [](simulation& sim) {
+       sim.on_launch = [](auto& l) {
+         process_script s;
+         if (l.generation > 1) s.ready_after.reset();
+         return s;
+       };
+       service it;
+       it.what.boot_timeout = 1s;
+       begin(sim, it);
+       tell(sim, SIGHUP, 5s);
+     },
+     rolled<rollout_end::failed>},
+    {"a canary that crashes in its bake",
+     [](simulation& sim) {
+       sim.on_launch = [](auto& l) {
+         process_script s;
+         if (l.generation < 2) return s;
+         s.exits_after = 1s;
+         s.exit_with = exit_status::exited(1);
+         return s;
+       };
+       service it;
+       it.how.bake(3s);
+       begin(sim, it);
+       tell(sim, SIGHUP, 5s);
+     },
+     rolled<rollout_end::failed>},
     {"a program that does not open",
      [](simulation& sim) {
        sim.on_open = [](auto, auto generation) {
