@@ -200,6 +200,31 @@ BOOST_FIXTURE_TEST_CASE(worker_that_nobody_was_told_of_is_reaped, fixture) {
   BOOST_TEST(run_until([&] { return kernel::children_of(::getpid()).size() == known; }));
 }
 
+BOOST_AUTO_TEST_CASE(orphans_are_reaped_when_no_mold_owes_an_answer) {
+  auto options = test::options_for("/proc/self/exe");
+  options.reaps_orphans = true;
+  fixture world(std::move(options));
+  world.open(spec("host_steady"));
+  BOOST_REQUIRE(world.opened());
+  world.signal_mold(SIGSTOP);
+  auto id = world.start();
+  auto orphan = ::fork();
+  BOOST_REQUIRE(orphan >= 0);
+  if (orphan == 0) ::_exit(0);
+  world.come_to_rest();  // which is longer than until the next look for orphans
+  world.come_to_rest();
+  siginfo_t info{};
+  BOOST_TEST(::waitid(P_PID, static_cast<id_t>(orphan), &info, WEXITED | WNOWAIT) == 0);
+  world.signal_mold(SIGCONT);
+  BOOST_REQUIRE(world.ready(id));
+  std::function<void()> tick = [&] {
+    world.host->call_at(world.host->now() + std::chrono::milliseconds(1), tick);
+  };
+  tick();
+  // The mold and its worker.
+  BOOST_TEST(world.run_until([] { return kernel::children_of(::getpid()).size() == 2; }));
+}
+
 BOOST_FIXTURE_TEST_CASE(without_a_descriptor_there_is_no_worker, fixture) {
   open(spec("host_steady"));
   BOOST_REQUIRE(opened());

@@ -208,6 +208,42 @@ BOOST_FIXTURE_TEST_CASE(stray_that_is_claimed_keeps_its_status_for_who_claims_it
   BOOST_TEST(kernel::children_of(::getpid()).empty());
 }
 
+BOOST_FIXTURE_TEST_CASE(dead_orphan_stays_while_its_owner_may_still_be_told_of_it,
+                        test::leftovers) {
+  boost::asio::io_context context{1};
+  supervisor::timer_queue timers(context.get_executor());
+  supervisor::reaper reaper(context.get_executor(), timers, std::chrono::seconds(10));
+  auto dead = [](int code) {
+    auto pid = ::fork();
+    BOOST_REQUIRE(pid >= 0);
+    if (pid == 0) ::_exit(code);
+    siginfo_t info{};
+    BOOST_REQUIRE(::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) == 0);
+    return pid;
+  };
+  auto status_of = [&](pid_t pid) {
+    std::optional<exit_status> reaped;
+    supervisor::reaper::key key = 0;
+    key = reaper.hold({context.get_executor(), pid, kernel::open_pidfd(pid)},
+                      {[&](exit_status) { reaper.bury(key); },
+                       [&](const kernel::obituary& last) { reaped = last.status; }});
+    auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!reaped) BOOST_REQUIRE(context.run_one_until(deadline) == 1u);
+    return *reaped;
+  };
+  auto expected = reaper.expect();
+  auto worker = dead(7), orphan = dead(8);
+  reaper.adopt_strangers({worker, orphan});
+  // The kernel tells of deaths in their order: both are seen by the time this one is.
+  BOOST_CHECK(status_of(dead(9)) == exit_status::exited(9));
+  BOOST_CHECK(status_of(worker) == exit_status::exited(7));
+  BOOST_TEST(kernel::children_of(::getpid()).size() == 1u);
+  expected.reset();
+  auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (reaper.holds(orphan)) BOOST_REQUIRE(context.run_one_until(deadline) == 1u);
+  BOOST_TEST(kernel::children_of(::getpid()).empty());
+}
+
 BOOST_AUTO_TEST_CASE(kill_that_the_kernel_counts_is_for_want_of_memory) {
   test::temporary_directory directory;
   const std::string file = directory / "memory.events";

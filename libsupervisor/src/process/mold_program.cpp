@@ -101,6 +101,7 @@ bool mold_program::withdraw(child_id id) {
 
 void mold_program::give(child_id id, order& order) {
   order.given = true;
+  order.worker = services_.children.expect();
   client_->launch(order.what, [self = weak_from_this(), id](pid_t pid, auto error) {
     if (auto alive = self.lock()) alive->on_answer(id, pid, std::move(error));
   });

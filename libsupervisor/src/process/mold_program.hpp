@@ -48,7 +48,8 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   struct order {
     mold_order what;
     done tell;
-    bool given = false;  ///< to a mold
+    bool given = false;                 ///< to a mold
+    std::shared_ptr<void> worker = {};  ///< reaper::expect(), since it was given
   };
 
   void start();

@@ -50,7 +50,10 @@ void reaper::adopt(held_process process, std::function<void()> gone) {
   auto reaped = [gone = std::move(gone)](auto&) {
     if (gone) gone();
   };
-  hold(std::move(process), {[this, id](auto) { bury(id); }, std::move(reaped)});
+  auto died = [this, id](auto) {
+    if (expected_.expired()) bury(id);
+  };
+  hold(std::move(process), {std::move(died), std::move(reaped)});
   strays_.insert(id);
 }
 
@@ -74,6 +77,26 @@ void reaper::disown(pid_t pid) {
     strays_.erase(id);
     return;
   }
+}
+
+std::shared_ptr<void> reaper::expect() {
+  auto all = expected_.lock();
+  if (all) return all;
+  // The last may be dropped from within a call of ours, or by who is about to be told.
+  auto none_left = [this, executor = executor_, alive = std::weak_ptr(alive_)](void*) {
+    if (alive.expired()) return;
+    boost::asio::post(executor, [this, alive] {
+      if (!alive.expired()) bury_strays();
+    });
+  };
+  all = std::shared_ptr<void>(this, std::move(none_left));
+  expected_ = all;
+  return all;
+}
+
+void reaper::bury_strays() {
+  if (!expected_.expired()) return;
+  for (auto id : std::vector<key>(strays_.begin(), strays_.end())) bury(id);
 }
 
 boost::system::error_code reaper::signal(key id, int number) {

@@ -37,12 +37,15 @@ class reaper {
   reaper(const reaper&) = delete;
 
   key hold(held_process, observer);
-  /// One that nobody has asked for: reaped when it dies, unless somebody comes to hold it, as where
-  /// its mold's answer was still under way. `gone` is called once it is reaped here.
+  /// One that nobody has asked for: reaped when it dies and nobody can come any more to hold it.
+  /// `gone` is called once it is reaped here.
   void adopt(held_process, std::function<void()> gone = {});
   /// The same for those of these children that nobody holds, but what is left of their process
   /// groups lives on. Throws system_error.
   void adopt_strangers(std::vector<pid_t> children);
+  /// For as long as anybody keeps what this gives, a child may be there whose owner has yet to be
+  /// told its number, by a mold: an adopted one that dies meanwhile stays, and its status with it.
+  std::shared_ptr<void> expect();
   boost::system::error_code signal(key, int number);
   /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
   void bury(key);
@@ -67,6 +70,7 @@ class reaper {
   void clear_later();
   void finish(key);
   void disown(pid_t);
+  void bury_strays();
 
   boost::asio::any_io_executor executor_;
   timer_queue& timers_;
@@ -74,6 +78,7 @@ class reaper {
   watched_fd set_;  ///< of all their pidfds
   std::map<key, entry> entries_;
   std::set<key> strays_;                            ///< of those, the adopted ones
+  std::weak_ptr<void> expected_;                    ///< see expect()
   std::vector<std::pair<key, exit_status>> fresh_;  ///< deaths told, and not cleared away
   key last_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<char>();
