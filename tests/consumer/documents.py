@@ -75,7 +75,10 @@ def unit(prefork, build):
         instance = pathlib.Path(folder) / 'prefork@shop.service'
         instance.write_text(text.replace('/usr/bin/prefork', str(prefork)))
         done = subprocess.run(['systemd-analyze', 'verify', '--man=no', instance], capture_output=True, text=True)
-        expect(done.returncode == 0 and not done.stdout and not done.stderr, done.stdout + done.stderr)
+        # It reads the machine's own units, too, and says what is wrong with those by their paths.
+        said = [line for line in (done.stdout + done.stderr).splitlines()
+                if line.strip() and not re.match(r'/(usr/)?(lib|etc)/systemd/', line)]
+        expect(done.returncode == 0 and not said, '\n'.join(said) or done.stderr)
 
 
 def main():
