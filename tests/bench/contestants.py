@@ -29,20 +29,21 @@ def favour(pid):
         pass
 
 
-def children(pid):
+def of_process(pid, name):
+    """A file of /proc; empty where the process is gone, be it between open(2) and read(2)."""
     try:
-        with open(f"/proc/{pid}/task/{pid}/children") as f:
-            return [int(p) for p in f.read().split()]
-    except FileNotFoundError:
-        return []
+        with open(f"/proc/{pid}/{name}") as f:
+            return f.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def children(pid):
+    return [int(p) for p in of_process(pid, f"task/{pid}/children").split()]
 
 
 def comm(pid):
-    try:
-        with open(f"/proc/{pid}/comm") as f:
-            return f.read().strip()
-    except FileNotFoundError:
-        return ""
+    return of_process(pid, "comm")
 
 
 def adopt_orphans():

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -403,14 +404,19 @@ def headers(bench):
         samples = {name: [] for name in sources}
         for _ in range(bench.times(7, 2)):
             for name, taken in samples.items():
-                before = os.times().children_user
+                before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
                 subprocess.run([compiler, "-std=c++20", "-O2", "-c", "-o", os.devnull,
                                 "-I" + os.path.join(root, "libsupervisor/include"),
                                 "-DBOOST_ASIO_SEPARATE_COMPILATION", "-DBOOST_ASIO_NO_DEPRECATED",
                                 os.path.join(bench.scratch, name + ".cpp")], check=True)
-                taken.append(os.times().children_user - before)
-        yield median_row(f"a source that includes supervisor/prefork.hpp, {compiler}, CPU s", samples,
-                         "≤ 1.3× Asio's awaitable headers", lambda m, r: r <= 1.3, against="asio")
+                taken.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+        # A compiler does the same each time, and whatever else runs can only add to it.
+        least = {name: min(taken) for name, taken in samples.items()}
+        ratio = least["ours"] / least["asio"]
+        yield Row(f"a source that includes supervisor/prefork.hpp, {compiler}, CPU s, least of "
+                  f"{len(samples['ours'])} (median)", least,
+                  {n: f"{least[n]:.3f} ({statistics.median(v):.3f})" for n, v in samples.items()},
+                  "≤ 1.3× Asio's awaitable headers", ratio, ratio <= 1.3)
 
 
 # 12

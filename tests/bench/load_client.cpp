@@ -210,10 +210,11 @@ void load::impl::fail(client& me, step at, const error_code& error, tally& into)
 
 /// Ends what takes too long. One look a tenth of the patience costs less than a timer a request.
 awaitable<void> load::impl::lose_patience() {
-  error_code stopped;
-  while (!stopped) {
+  // Not until the wait is cancelled: a timer that has fired already does not heed that.
+  while (gone < clients.size()) {
     impatience.expires_after(options.patience / 10);
-    co_await impatience.async_wait(asio::redirect_error(asio::use_awaitable, stopped));
+    error_code cancelled;
+    co_await impatience.async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
     for (auto& each : clients) {
       if (clock::now() < each.give_up) continue;
       each.overdue = true;
