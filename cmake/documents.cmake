@@ -84,10 +84,23 @@ function(documents_of component package)
   set(documents ${documents} PARENT_SCOPE)
 endfunction()
 documents_of(dev libsupervisor-dev)
-file(GLOB pages CONFIGURE_DEPENDS ${doc}/*.md ${doc}/*.svg)
-install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libsupervisor-dev COMPONENT dev)
+file(GLOB pages CONFIGURE_DEPENDS ${doc}/*.md)
+file(GLOB read CONFIGURE_DEPENDS ${doc}/*.svg)
+# The examples are in the same folder there, and the tests are not.
+foreach(page ${pages})
+  get_filename_component(name ${page} NAME)
+  set(output ${made}/pages/${name})
+  add_custom_command(OUTPUT ${output} DEPENDS ${page} VERBATIM
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${made}/pages
+    COMMAND sed -E -e "s,\\]\\(\\.\\./\\.\\./apps/examples/,](examples/,g"
+                   -e "s,\\[([^]]*)\\]\\(\\.\\./\\.\\./tests/[^)]*\\),\\1,g" ${page} > ${output})
+  list(APPEND documents ${output})
+  list(APPEND read ${output})
+endforeach()
+install(FILES ${read} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libsupervisor-dev COMPONENT dev)
 file(GLOB examples CONFIGURE_DEPENDS apps/examples/*.cpp)
 install(FILES ${examples} DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libsupervisor-dev/examples COMPONENT dev)
+install(DIRECTORY apps/examples/policies DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/libsupervisor-dev/examples COMPONENT dev)
 
 if(TARGET prefork)
   documents_of(app prefork)

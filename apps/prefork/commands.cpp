@@ -124,8 +124,6 @@ int show_outcome(const answer& got) {
   return code;
 }
 
-using listener_list = std::vector<supervisor::listener_spec>;
-
 /// What curl is given to reach it.
 std::string sample_url(supervisor::listener_spec listener) {
   using family = supervisor::listener_spec::family;
@@ -253,7 +251,7 @@ int run(int argc, char** argv, run_request what) {
     fmt::print(stderr, "prefork: {}\n", *fault);
     return exit_code::usage;
   }
-  if (auto missing = supervisor::find_missing(what.what)) {
+  if (auto missing = supervisor::find_missing(what.what, what.prefork.listeners)) {
     fmt::print(stderr, "prefork: {}\n", missing->text);
     return missing->denied ? exit_code::denied : exit_code::usage;
   }

@@ -87,7 +87,7 @@ bool fits(shape form, kind what) {
 
 class reader {
  public:
-  explicit reader(const inspection& inspect) : inspect_(inspect) {}
+  explicit reader(const pool_inspection& inspect) : inspect_(inspect) {}
   reading read(std::string_view document);
 
  private:
@@ -112,9 +112,9 @@ class reader {
   void check_listeners(const words&);
   void check_whole(const toml_entry&, const words&, const run_request&);
   words with_defaults(words own) const;
-  void say_all(const words&, run_request& into, const inspection&);
+  void say_all(const words&, run_request& into, const pool_inspection&);
 
-  const inspection& inspect_;
+  const pool_inspection& inspect_;
   reading all_;
   words defaults_;
   std::vector<said_name> members_, needs_;
@@ -181,9 +181,10 @@ void reader::read_words(const setting& s, const toml_entry& entry, words& into) 
   }
 }
 
-void reader::say_all(const words& said, run_request& into, const inspection& inspect) {
+void reader::say_all(const words& said, run_request& into, const pool_inspection& inspect) {
   std::vector<word> plain(said.begin(), said.end());
-  for (auto& objection : say(plain, into, inspect))
+  auto here = [&](auto& what) { return inspect(what, all_.wanted.master.prefork.listeners); };
+  for (auto& objection : say(plain, into, here))
     complain_at(said[objection.to].at, std::move(objection.text));
 }
 
@@ -367,20 +368,22 @@ reading reader::read(std::string_view document) {
 
 }  // namespace
 
-reading read_configuration(std::string_view document, const inspection& inspect) {
+reading read_configuration(std::string_view document, const pool_inspection& inspect) {
   return reader(inspect).read(document);
 }
 
-std::optional<std::string> inspect_alone(const sup::spec& what) { return sup::find_fault(what); }
+std::optional<std::string> inspect_alone(const sup::spec& what, const listener_list&) {
+  return sup::find_fault(what);
+}
 
-std::optional<std::string> inspect_here(const sup::spec& what) {
+std::optional<std::string> inspect_here(const sup::spec& what, const listener_list& listeners) {
   auto fault = sup::find_fault(what);
   if (fault) return fault;
-  auto missing = sup::find_missing(what);
+  auto missing = sup::find_missing(what, listeners);
   return missing ? std::optional(missing->text) : std::nullopt;
 }
 
-configuration load_configuration(const std::string& file, const inspection& inspect) {
+configuration load_configuration(const std::string& file, const pool_inspection& inspect) {
   std::ifstream stream(file, std::ios::binary);
   std::ostringstream document;
   if (!stream || (stream.peek(), stream.bad()))

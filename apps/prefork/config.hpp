@@ -1,6 +1,8 @@
 // A configuration: several pools and what they listen on, from a TOML file.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -35,18 +37,21 @@ struct reading {
   std::vector<complaint> complaints;  ///< all there is to complain of, in the order of the file
 };
 
-/// `inspect` looks at what each pool's workers are to be.
-reading read_configuration(std::string_view document, const inspection& inspect);
+using listener_list = std::vector<supervisor::listener_spec>;
+/// Looks at what a pool's workers are to be, given all listeners; says what is wrong.
+using pool_inspection =
+    std::function<std::optional<std::string>(const supervisor::spec&, const listener_list&)>;
+reading read_configuration(std::string_view document, const pool_inspection& inspect);
 
 /// What makes no sense in itself; and what this machine has not.
-std::optional<std::string> inspect_alone(const supervisor::spec&);
-std::optional<std::string> inspect_here(const supervisor::spec&);
+std::optional<std::string> inspect_alone(const supervisor::spec&, const listener_list&);
+std::optional<std::string> inspect_here(const supervisor::spec&, const listener_list&);
 
 /// The words are the complaints, one a line: "FILE:3:5: unknown key ...".
 struct bad_configuration : std::runtime_error {
   using runtime_error::runtime_error;
 };
 /// Throws bad_configuration, for a file that cannot be read too.
-configuration load_configuration(const std::string& file, const inspection& inspect);
+configuration load_configuration(const std::string& file, const pool_inspection& inspect);
 
 }  // namespace app

@@ -144,6 +144,8 @@ std::vector<sup::listener_spec> open_listeners(sup::supervisor& self, const plan
 std::shared_ptr<fleet::work> fleet::begin(sup::supervisor& self, configuration wanted) {
   auto begun = std::make_shared<work>(self);
   begun->made = make_plan(running(self), wanted);
+  const bool goes_on = self.goes_on() && applies_ == 0;
+  if (goes_on) begun->made = without_changes(std::move(begun->made));
   begun->wanted = std::move(wanted);
   for (auto& change : begun->made.pools)
     if (change.what == kind::added && leaving_.contains(change.name))
@@ -159,7 +161,8 @@ std::shared_ptr<fleet::work> fleet::begin(sup::supervisor& self, configuration w
   begun->moved = open_listeners(self, begun->made);
   begun->number = ++applies_;
   begun->cause = self.log().ambient();
-  for (auto& line : describe(begun->made)) self.note("plan: " + line);
+  if (!goes_on)
+    for (auto& line : describe(begun->made)) self.note("plan: " + line);
   begin_groups(self, *begun);
   begin_pools(self, *begun);
   return begun;

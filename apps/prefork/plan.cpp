@@ -211,6 +211,21 @@ plan make_plan(const configuration& running, const configuration& wanted) {
   return made;
 }
 
+plan without_changes(plan made) {
+  std::erase_if(made.listeners,
+                [](auto& each) { return each.what != listener_change::kind::opened; });
+  std::erase_if(made.pools, [](auto& each) { return each.what == kind::removed; });
+  made.later.clear();
+  for (auto& pool : made.pools) {
+    if (pool.what != kind::changed) continue;
+    pool.to = pool.from;
+    pool.resumed = pool.rolls = pool.leaves_address = false;
+    pool.differing.clear();
+    pool.needs.reset();
+  }
+  return made;
+}
+
 std::vector<std::string> describe(const plan& made) {
   std::vector<std::string> lines;
   for (auto& change : made.listeners) lines.push_back(describe(change));

@@ -54,6 +54,9 @@ struct plan {
 };
 
 plan make_plan(const configuration& running, const configuration& wanted);
+/// For a master that goes on where another has died: of that plan, what changes nothing that runs.
+/// The rest waits until it is asked for.
+plan without_changes(plan);
 
 /// One line a change.
 std::vector<std::string> describe(const plan&);

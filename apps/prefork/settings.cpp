@@ -214,6 +214,9 @@ bool same_bake_check(const run_request& a, const run_request& b) {
 void take_name(text called, text value, run_request& r) { r.run.name = name_of(called, value); }
 void take_control(text, text value, run_request& r) { r.run.control = value; }
 void take_pidfile(text, text value, run_request& r) { r.run.pidfile = value; }
+void take_die_with_master(text, text value, run_request& r) {
+  r.run.die_with_master = value == "true";
+}
 void take_drain_delay(text called, text value, run_request& r) {
   r.prefork.drain_delay = duration_of(called, value);
 }
@@ -356,6 +359,9 @@ constexpr auto all = std::to_array<setting>({
      take_control, in_run<&sup::run_options::control>},
     {"pidfile", 0, "PATH", master, shape::text, "write the main pid there while running",
      take_pidfile, in_run<&sup::run_options::pidfile>},
+    {"die-with-master", 0, "", master, shape::flag,
+     "the workers end with the master, and it is not started again", take_die_with_master,
+     in_run<&sup::run_options::die_with_master>},
     {"drain-delay", 0, "TIME", master, shape::number,
      "after TERM, serve on for this long (default 0)", take_drain_delay, same_drain_delay},
     {"log-level", 0, "LEVEL", master, shape::text,

@@ -2,40 +2,63 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <cstdint>
 #include <functional>
-#include <utility>
+#include <map>
+#include <optional>
+#include <vector>
 
-#include "keeper/keeper.hpp"
+#include "keeper/start.hpp"
 #include "keeper/wire.hpp"
-#include "kernel/sockets.hpp"
+#include "process/descriptor_store.hpp"
 #include "process/watched_fd.hpp"
 
 namespace supervisor {
 
-class keeper_client {
+class keeper_client final : public descriptor_store {
  public:
+  /// Waits for what another master has left. Throws std::runtime_error where it does not come.
+  explicit keeper_client(keeper_link);
   /// Calls `gone` from the loop when the keeper has ended.
-  keeper_client(boost::asio::any_io_executor executor, keeper_link link, std::function<void()> gone)
-      : gone_(std::move(gone)),
-        socket_(std::move(executor), std::move(link.socket), [this] { receive(); }) {}
+  void watch(boost::asio::any_io_executor, std::function<void()> gone);
 
-  /// Closed when all is over; without room for it in the keeper, when this process ends.
-  void hold(int descriptor) noexcept {
-    keeper_wire::record order;
-    std::string_view bytes(reinterpret_cast<const char*>(&order), sizeof order);
-    kernel::send_packet(socket_.get(), bytes, {&descriptor, 1});
-  }
+  index hold(int descriptor) override { return hold_process(descriptor, 0); }
+  index hold_process(int pidfd, pid_t) override;
+  void drop(index) noexcept override;
+  void keep_state(int memory, bool stops) override;
+  kernel::unique_fd take(index) override;
+  std::vector<leftover> take_rest() override;
+  void on_end(teller) override;
+  /// At one of keeper_wire::place.
+  void hold_at(index, int descriptor) noexcept;
+
+  /// How the master before this one ended, if there was one.
+  const std::optional<keeper_wire::record>& predecessor() const noexcept { return predecessor_; }
+  /// The end of this master is the end of all.
+  void over() noexcept;
 
  private:
-  void receive() {
-    keeper_wire::record said;
-    kernel::unique_fd along;
-    auto got = kernel::receive_record(socket_.get(), &said, sizeof said, along);
-    if (got == kernel::received::end) gone_();
-  }
+  struct inherited {
+    pid_t pid = 0;
+    kernel::unique_fd descriptor;
+  };
 
-  std::function<void()> gone_;
+  void inherit();
+  void receive();
+  void tell_end(const keeper_wire::record&);
+  void send(const keeper_wire::record&, int descriptor = -1) noexcept;
+
+  kernel::unique_fd link_;
   watched_fd socket_;
+  std::function<void()> gone_;
+  std::map<index, inherited> inherited_;
+  std::vector<keeper_wire::record> ends_;  ///< told before anybody listened
+  teller told_;
+  std::optional<keeper_wire::record> predecessor_;
+  bool settled_ = false;
+  bool stuck_ = false;  ///< it did not read for too long
+  std::vector<index> free_, dropped_;
+  index next_ = keeper_wire::first_free;
 };
 
 }  // namespace supervisor

@@ -2,6 +2,7 @@
 #include "supervisor/run.hpp"
 
 #include <fmt/format.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -11,13 +12,14 @@
 #include <boost/system/system_error.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
 
 #include "control/server.hpp"
-#include "keeper/keeper.hpp"
+#include "keeper/start.hpp"
 #include "keeper_client.hpp"
 #include "kernel/child_statuses.hpp"
 #include "kernel/control_socket.hpp"
@@ -29,6 +31,7 @@
 #include "log_writer.hpp"
 #include "process/kernel_host.hpp"
 #include "process/mold.hpp"
+#include "process/saved_memory.hpp"
 #include "service_reporter.hpp"
 #include "start_failure.hpp"
 #include "supervision/live.hpp"
@@ -85,6 +88,14 @@ std::string own_program(const std::vector<std::string>& arguments) {
 /// How long the end waits for what was killed.
 constexpr auto last_wait = std::chrono::seconds(10);
 
+/// "the master with pid 4711, which ended by SIGKILL"
+std::string describe(const keeper_wire::record& master) {
+  auto& end = master.end;
+  auto how = end.code == CLD_EXITED ? exit_status::exited(end.status)
+                                    : exit_status::signalled(end.status, end.code == CLD_DUMPED);
+  return fmt::format("the master with pid {}, which ended: {}", master.pid, how.str());
+}
+
 std::pair<pid_t, uid_t> identify(control_server::socket& client) {
   auto peer = kernel::peer_of(client.native_handle());
   return {peer.pid, peer.uid};
@@ -97,7 +108,8 @@ class master {
   int run(const policy& decide);
 
  private:
-  void watch_keeper();
+  void begin(bool functions);
+  void find_keeper();
   void take_control();
   void take_pidfile();
   [[noreturn]] void end_with_keeper();
@@ -120,7 +132,8 @@ class master {
   std::optional<::supervisor::supervisor> self_;
   std::optional<control_server> server_;
   service_reporter reporter_;
-  bool started_ = false;  ///< a pool was opened
+  std::shared_ptr<saved_memory> saved_;  ///< by the master before this one
+  bool started_ = false;                 ///< a pool was opened
   int code_ = exit_code::failed;
 };
 
@@ -138,7 +151,20 @@ master::master(int argc, char** argv, run_options options, bool functions)
     log_.write(e);
     reporter_.see(e);
   }));
-  watch_keeper();
+  find_keeper();
+  try {
+    begin(functions);
+  } catch (...) {
+    if (!started_) throw;
+    // Another will go on from the same: nothing is to be undone on the way out.
+    auto why = explain(std::current_exception());
+    fmt::print(stderr, "{}: {}\n", options_.name, why.what());
+    std::fflush(nullptr);
+    ::_exit(why.code);
+  }
+}
+
+void master::begin(bool functions) {
   take_control();
   take_pidfile();
   make_host(functions);
@@ -147,16 +173,21 @@ master::master(int argc, char** argv, run_options options, bool functions)
   reporter_.begin(*host_, *self_);
 }
 
-void master::watch_keeper() {
+void master::find_keeper() {
   auto above = take_keeper_link();
   if (!above) return;
-  keeper_.emplace(context_.get_executor(), std::move(*above), [this] { end_with_keeper(); });
+  keeper_.emplace(std::move(*above));
+  keeper_->watch(context_.get_executor(), [this] { end_with_keeper(); });
+  auto memory = keeper_->take(keeper_wire::state);
+  if (memory) saved_ = std::make_shared<saved_memory>(std::move(memory));
+  started_ = saved_ != nullptr;
 }
 
 /// Nobody would know of us any more: everything goes, whatever it does.
 void master::end_with_keeper() {
   self_->note(fmt::format("the keeper, pid {}, is gone: ending everything", main_pid()));
   log_.release();
+  host_->end_strangers();
   kernel::end_descendants(last_wait);
   host_->remove_listener_files();
   control_.reset();
@@ -166,8 +197,15 @@ void master::end_with_keeper() {
 
 void master::take_control() {
   if (options_.control.empty()) return;
+  if (saved_) {
+    control_.emplace(options_.control, keeper_->take(keeper_wire::control_lock),
+                     keeper_->take(keeper_wire::control));
+    return;
+  }
   try {
     control_.emplace(options_.control, main_pid());
+    if (keeper_) keeper_->hold_at(keeper_wire::control_lock, control_->lock());
+    if (keeper_) keeper_->hold_at(keeper_wire::control, control_->fd());
   } catch (const kernel::already_locked& other) {
     bool by_name = options_.control == default_control_path(options_.name);
     auto option = by_name ? "--name" : "--control";
@@ -186,8 +224,13 @@ void master::take_control() {
 
 void master::take_pidfile() {
   if (options_.pidfile.empty()) return;
+  if (saved_) {
+    pidfile_.emplace(options_.pidfile, keeper_->take(keeper_wire::pidfile_lock));
+    return;
+  }
   try {
     pidfile_.emplace(options_.pidfile, main_pid());
+    if (keeper_) keeper_->hold_at(keeper_wire::pidfile_lock, pidfile_->fd());
   } catch (const kernel::already_locked& other) {
     throw start_failure(exit_code::conflict,
                         fmt::format("pidfile {} is of pid {}, which runs; stop that one, or choose "
@@ -205,6 +248,13 @@ void master::make_host(bool functions) {
   if (functions) how.program = own_program(arguments_);
   how.arguments = arguments_;
   how.reaps_orphans = keeper_.has_value();
+  // Without a keeper, or where that is wanted, whatever happens to us happens to them.
+  if (keeper_ && !options_.die_with_master) {
+    how.store = &*keeper_;
+    how.saved = saved_;
+    if (auto& before = keeper_->predecessor()) how.predecessor = before->pid;
+    how.end_with_thread = false;
+  }
   how.on_line = [this](const child_key& key, unsigned slot, bool is_stderr, std::string_view line) {
     log_.write_output(key.pool, slot, is_stderr, line);
   };
@@ -242,13 +292,16 @@ asio::awaitable<void> master::run_policy(policy decide) {
   auto told = [this](std::string_view what, const std::exception_ptr& e) { return tell(what, e); };
   code_ = co_await live(*self_, std::move(decide), std::move(told));
   if (server_) last_words_ = co_await server_->finish(code_);
-  if (keeper_)
-    for (auto& client : last_words_) keeper_->hold(client.native_handle());
+  if (!keeper_) co_return;
+  for (auto& client : last_words_) keeper_->hold(client.native_handle());
+  keeper_->over();
 }
 
 int master::run(const policy& decide) {
   event started(event_kind::supervisor_started);
   started.text = fmt::format("{} (libsupervisor {})", options_.name, SUPERVISOR_VERSION);
+  if (keeper_ && keeper_->predecessor())
+    started.text += ", in place of " + describe(*keeper_->predecessor());
   journal_.record(std::move(started));
 
   std::exception_ptr failure;

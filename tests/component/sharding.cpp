@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
@@ -147,6 +149,30 @@ BOOST_AUTO_TEST_CASE(connections_go_to_the_sockets_that_are_not_passed_over) {
   BOOST_TEST(share_out(sockets, where.port, 50)[1] == 50u);
 }
 
+BOOST_AUTO_TEST_CASE(to_steer_needs_no_privilege) {
+  if (::geteuid() != 0) return;  // then the case before has shown it
+  pid_t stranger = ::fork();
+  BOOST_REQUIRE(stranger >= 0);
+  if (stranger == 0) {
+    int failed = EPERM;
+    try {
+      auto where = listener_spec::parse("127.0.0.1:0,sharded");
+      if (::setgid(65534) == 0 && ::setuid(65534) == 0) {
+        auto first = kernel::open_listener(where);
+        auto second = kernel::join_listener(first.get(), 4096);
+        failed = kernel::steer(first.get(), 2, std::vector<unsigned>{0});
+      }
+    } catch (const boost::system::system_error& e) {
+      failed = e.code().value();
+    }
+    ::_exit(failed);
+  }
+  int status = -1;
+  BOOST_REQUIRE(::waitpid(stranger, &status, 0) == stranger);
+  BOOST_REQUIRE(WIFEXITED(status));
+  BOOST_TEST(WEXITSTATUS(status) == 0);
+}
+
 BOOST_AUTO_TEST_CASE(nobody_else_can_share_the_address) {
   auto where = listener_spec::parse("127.0.0.1:0,sharded");
   auto first = kernel::open_listener(where);
@@ -195,6 +221,24 @@ BOOST_FIXTURE_TEST_CASE(one_that_is_to_leave_has_nothing_sent_its_way, sharded_w
   BOOST_TEST((ask(40) == std::map<std::string, unsigned>{{name_of(stays), 40}}));
   BOOST_TEST(run_until([&] { return view(goes).over(); }));
   BOOST_TEST(view(goes).exited->success());
+}
+
+BOOST_FIXTURE_TEST_CASE(who_waits_for_connections_sees_those_of_a_slot_that_came_later,
+                        sharded_world) {
+  auto former = serve(0);
+  unsigned woken = 0;
+  host->watch_queue({{where.name}}, [&] { ++woken; });
+  auto given_up = host->watch_queue({{where.name}}, [&] { woken += 100; });
+  auto latter = serve(1);
+  host->cancel_watch(given_up);
+  host->tell_terms(former, {supervisor::never, true});  // what comes is for the other one
+  BOOST_REQUIRE(kill(view(latter).pid, SIGSTOP) == 0);
+  BOOST_TEST(woken == 0u);
+  auto client = connect_to(where.port);
+  BOOST_REQUIRE(run_until([&] { return woken > 0; }));
+  BOOST_TEST(woken == 1u);
+  BOOST_REQUIRE(kill(view(latter).pid, SIGCONT) == 0);
+  BOOST_TEST(answer(client) == name_of(latter));
 }
 
 BOOST_FIXTURE_TEST_CASE(two_of_one_slot_share_its_socket, sharded_world) {

@@ -5,6 +5,7 @@ usage: documents.py CHECK PREFORK BUILD
   options   the completion offers, and prefork.md and its man page tell, exactly the verbs and options there are
   man       every man page is made without a warning
   unit      systemd takes the example unit as it stands
+  links     what the pages link to is there, in the tree and as installed
 """
 import gzip
 import pathlib
@@ -81,9 +82,37 @@ def unit(prefork, build):
         expect(done.returncode == 0 and not said, '\n'.join(said) or done.stderr)
 
 
+def links_of(page):
+    prose = re.sub(r'^```.*?^```|`[^`\n]*`', '', page.read_text(), flags=re.M | re.S)
+    return [link for link in re.findall(r'\]\(([^)\s]+)\)', prose) if '://' not in link]
+
+
+def anchors(page):
+    headings = re.findall(r'^#+ (.*)$', page.read_text(), re.M)
+    return {re.sub(r'[^\w\- ]', '', words.lower()).replace(' ', '-') for words in headings}
+
+
+def links(prefork, build):
+    with tempfile.TemporaryDirectory() as folder:
+        output('cmake', '--install', build, '--prefix', folder, '--component', 'dev')
+        installed = sorted(pathlib.Path(folder).rglob('*.md'))
+        written = [root / 'README.md', root / 'CHANGELOG.md', *(root / 'libsupervisor/doc').glob('*.md')]
+        for pages, least in ((written, 40), (installed, 20)):
+            known = 0
+            for page in pages:
+                for link in links_of(page):
+                    path, _, anchor = link.partition('#')
+                    to = page.parent / path if path else page
+                    expect(to.exists(), f'{page}: there is no {link}')
+                    if to.is_file() and anchor:
+                        expect(anchor in anchors(to), f'{page}: nothing is called {link}')
+                    known += 1
+            expect(known >= least, f'{len(pages)} pages have {known} links only')
+
+
 def main():
     check, prefork, build = sys.argv[1:]
-    tool = {'man': 'man', 'unit': 'systemd-analyze', 'options': 'bash'}[check]
+    tool = {'man': 'man', 'unit': 'systemd-analyze', 'options': 'bash', 'links': 'cmake'}[check]
     if not shutil.which(tool):
         print(f'{tool} is not installed')
         sys.exit(77)  # ctest's skip

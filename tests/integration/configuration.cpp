@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "kernel/pidfd.hpp"
 #include "support/app.hpp"
 
 BOOST_AUTO_TEST_SUITE(configuration)
@@ -352,6 +353,26 @@ BOOST_FIXTURE_TEST_CASE(the_master_looks_at_the_machine, file) {
     BOOST_TEST(has(end.err, path + ":2:12: command: the command '/no/such/program'"), end.err);
   }
   BOOST_TEST((app.pids() == before));
+  app.end();
+}
+
+BOOST_FIXTURE_TEST_CASE(what_was_not_applied_waits_when_the_master_dies, file) {
+  write(pool("a", "workers = 2\n") + pool("b") + pool("c"));
+  running app(*this, 4);
+  BOOST_TEST(app.ask({"scale", "3", "--pool", "a"}).code == 0);
+  auto before = app.pids();
+  write(pool("a", "workers = 1\nenv.A = '1'\n") + pool("b"));
+  for (auto pid : supervisor::kernel::children_of(app.pid())) ::kill(pid, SIGKILL);
+  app.wait_for("supervisor.started");
+  BOOST_TEST((app.pids() == before));
+  auto applied = app.ask({"apply", path});
+  BOOST_TEST(applied.code == 0, applied.err);
+  BOOST_TEST(has(applied.out, "~ pool a: scales 3 -> 1, rolls (env)"), applied.out);
+  BOOST_TEST(has(applied.out, "- pool c: 1 worker leave"), applied.out);
+  auto now = app.pids();
+  BOOST_TEST(now.size() == 2u);
+  BOOST_TEST(now["a"].size() == 1u);
+  BOOST_TEST((now["b"] == before["b"]));
   app.end();
 }
 

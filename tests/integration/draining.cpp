@@ -1,5 +1,6 @@
 // What clients notice of a reload, a scale-down, a recycle, a stop: nothing. The short form of
 // tests/bench/zero_loss.
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +136,34 @@ BOOST_AUTO_TEST_CASE(scaling_down_and_up_is_not_noticed) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(a_sharded_listener_needs_no_privilege) {
+  if (::geteuid() != 0) {
+    BOOST_TEST_MESSAGE(
+        "skipped: the other tests of sharded listeners are of one without privilege");
+    return;
+  }
+  test::temporary_directory there;
+  fs::permissions(there.path(), fs::perms::owner_all | fs::perms::others_exec);
+  // A copy, for where the build is may be out of a stranger's reach.
+  fs::copy_file(TEST_PREFORK, there / "prefork");
+  const std::string as_stranger = there / "as_stranger";
+  // Called as `run --control PATH`: the socket's directory is to be the stranger's.
+  std::ofstream(as_stranger) << "#!/bin/sh\nchown 65534 \"${3%/*}\"\n"
+                                "exec setpriv --reuid=65534 --regid=65534 --clear-groups "
+                             << there / "prefork" << " \"$@\"\n";
+  fs::permissions(as_stranger, fs::perms::owner_all);
+  master app({"-w", "3", "-b", "127.0.0.1:0,sharded"}, as_stranger);
+  app.wait_ready(3);
+  struct stat whose;
+  BOOST_REQUIRE(::stat(("/proc/" + std::to_string(app.pid())).c_str(), &whose) == 0);
+  BOOST_TEST(whose.st_uid == 65534u);
+  try_unnoticed(app, [&] {
+    for (auto size : {"1", "4"}) BOOST_TEST(app.ask({"scale", size}).code == 0);
+    BOOST_TEST(app.ask({"reload"}).code == 0);
+  });
+  stop(app);
+}
+
 BOOST_AUTO_TEST_CASE(recycling_is_not_noticed) {
   master app({"-w", "2", "-b", "127.0.0.1:0", "--max-requests", "50"});
   app.wait_ready(2);
@@ -163,7 +192,7 @@ BOOST_AUTO_TEST_CASE(a_stop_answers_what_is_in_flight_as_pid_1_too) {
     BOOST_TEST_CONTEXT("in a pid namespace " << inside) {
       test::temporary_directory place;
       strings command;
-      if (inside) command = {"unshare", "--pid", "--fork", "--mount-proc"};
+      if (inside) command = {"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"};
       auto control = place / "c.sock";
       command.insert(command.end(), {TEST_PREFORK, "run", "-w", "2", "-b", "127.0.0.1:0",
                                      "--control", control, "--log-format", "json"});

@@ -11,7 +11,9 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "kernel/pidfd.hpp"
 #include "kernel/sockets.hpp"
+#include "kernel/title.hpp"
 #include "supervisor/errc.hpp"
 #include "support/app.hpp"
 
@@ -188,6 +190,26 @@ BOOST_AUTO_TEST_CASE(sockets_that_are_passed_are_served_under_their_names) {
   // The others need not be ready yet.
   bool answers = told.code == 0 || told.code == supervisor::exit_code::degraded;
   BOOST_TEST(answers, told.err);
+  end(app);
+}
+
+BOOST_AUTO_TEST_CASE(sockets_that_are_passed_are_those_of_the_next_master_too) {
+  auto socket = listening();
+  auto port = port_of(socket.get());
+  test::temporary_directory there;
+  test::process app(activated(there / "c.sock", socket, "http"));
+  socket.reset();
+  auto read_to = [&app](const char* words) {
+    while (auto line = app.line())
+      if (line->find(words) != line->npos) return true;
+    return false;
+  };
+  BOOST_REQUIRE(read_to(" ready"));
+  for (auto pid : supervisor::kernel::children_of(app.pid()))
+    if (supervisor::kernel::short_name(pid) == "prefork-master") ::kill(pid, SIGKILL);
+  BOOST_REQUIRE(read_to("in place of"));
+  BOOST_TEST(test::prefork({"reload", "--control", there / "c.sock"}).code == 0);
+  BOOST_TEST(test::get(port, "/pid").status == 200);
   end(app);
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <set>
 
+#include "supervisor/library.hpp"
 #include "support/world.hpp"
 
 using namespace supervisor;
@@ -291,6 +292,31 @@ BOOST_FIXTURE_TEST_CASE(one_slot_is_restarted, world) {
   BOOST_TEST(std::ranges::count(host.living(), old) == 0);
   BOOST_TEST((numbers(*this) == std::vector<unsigned>{0, 1}));
   BOOST_TEST((run(web.restart(7)).error == errc::no_such_slot));
+}
+
+BOOST_FIXTURE_TEST_CASE(who_waits_for_a_restart_is_told_that_the_pool_is_closed, world) {
+  auto web = this->web(2);
+  settle(web);
+  host.on_launch = [](auto&) { return boots_in(20s); };
+  auto restarted = begin(web.restart(0));
+  host.run_for(1s);
+  BOOST_TEST(!restarted->has_value());
+  BOOST_TEST(run(web.stop()).ok);
+  host.poll();
+  BOOST_REQUIRE(restarted->has_value());
+  BOOST_TEST(((*restarted)->error == errc::pool_closed));
+}
+
+BOOST_FIXTURE_TEST_CASE(who_asks_for_a_signal_is_told_what_became_of_it, world) {
+  auto web = this->web(2);
+  settle(web);
+  std::vector<boost::system::error_code> told;
+  for (unsigned slot : {1u, 7u})
+    web.async_signal(slot, SIGUSR1, [&](boost::system::error_code e) { told.push_back(e); });
+  host.poll();
+  BOOST_REQUIRE(told.size() == 2u);
+  BOOST_TEST(!told[0]);
+  BOOST_TEST((told[1] == errc::no_such_slot));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_restart_that_fails_keeps_the_old_worker, world) {

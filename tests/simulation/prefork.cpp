@@ -252,6 +252,20 @@ BOOST_FIXTURE_TEST_CASE(a_second_INT_hastens_the_first, prefork_world) {
   BOOST_TEST((host.now() - began == 4s));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_third_INT_kills_what_is_left, prefork_world) {
+  host.on_launch = stubborn;
+  serve();
+  auto began = host.now();
+  send(SIGINT);
+  host.run_for(3s);
+  send(SIGINT);
+  host.run_for(300ms);
+  BOOST_TEST(host.living().size() == 2u);
+  send(SIGINT);
+  BOOST_TEST(ended());
+  BOOST_TEST((host.now() - began == 3300ms));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_requested_stop_is_hastened_too, prefork_world) {
   host.on_launch = stubborn;
   serve();

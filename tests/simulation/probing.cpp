@@ -174,6 +174,21 @@ BOOST_FIXTURE_TEST_CASE(readiness_by_a_probe, world) {
   BOOST_TEST(looks == 5u);
 }
 
+// Other needs replace the specification that a starting worker was made by.
+BOOST_FIXTURE_TEST_CASE(other_needs_do_not_disturb_who_is_about_to_be_ready, world) {
+  unsigned looks = 0;
+  host.on_probe = [&](auto, auto&) { return says(++looks > 3); };
+  spec what("serve");
+  what.ready = readiness::probe;
+  what.ready_probe = healthz().every(1s).well_after(2);
+  auto web = this->web(1, what);
+  host.run_for(1500ms);
+  BOOST_REQUIRE(looks > 0u);
+  web.needs({requirement("db", need::ready)});
+  BOOST_TEST(run(web.settled(), 1min).ok);
+  BOOST_TEST(looks == 5u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_worker_that_never_passes_is_not_ready_in_time, world) {
   host.on_probe = [&](auto, auto&) { return says(false); };
   spec what("serve");

@@ -55,6 +55,15 @@ BOOST_FIXTURE_TEST_CASE(a_traced_one_hears_late_and_dies_late, world) {
   BOOST_TEST(count(event_kind::worker_escalated) == 1u);
 }
 
+BOOST_FIXTURE_TEST_CASE(its_report_has_its_exit, world) {
+  process_script s;
+  s.exits_after = 100ms;
+  s.exit_with = supervisor::exit_status::exited(3);
+  begin(s);
+  BOOST_REQUIRE(last(event_kind::worker_reported));
+  BOOST_TEST((last(event_kind::worker_reported)->exit == s.exit_with));
+}
+
 BOOST_FIXTURE_TEST_CASE(one_that_tells_all_twice_counts_once, world) {
   process_script loud;
   loud.tells_twice = true;

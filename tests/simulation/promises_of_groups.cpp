@@ -1,4 +1,5 @@
 // Each promise about groups and needs is broken once, by hand, and the culprit is told.
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -177,6 +178,30 @@ boost::asio::awaitable<int> forgetful(::supervisor::supervisor& self) {
   co_return ended.ok ? 0 : 1;
 }
 
+/// "app", which needs that of "web", is started where it may be, and else told of where it is
+/// started all the same.
+void look_at_launch(const script& first, const script& second, need what, bool met) {
+  test::world on;
+  on.host.on_launch = [&](auto& request) {
+    if (request.key.pool == "app") return script();
+    return request.slot == 0 ? first : second;
+  };
+  spec web("serve");
+  web.restart.transient();
+  on.web(2, std::move(web));
+  on.host.run_for(5s);
+  on.sup->pool("app", spec("serve").after("web", what), 1);
+  on.host.run_for(1s);
+  BOOST_TEST(on.promises.broken() == "");
+  BOOST_TEST((on.state("app").slots.front().pid != 0) == met);
+  if (met) return;
+  event launched(event_kind::worker_launched);
+  launched.pool = "app";
+  launched.slot_id = 1;
+  on.log.record(std::move(launched));
+  BOOST_TEST(tells(on, "app.0: it is started without web: " + std::string(to_string(what))));
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(promises_of_groups)
@@ -256,28 +281,27 @@ BOOST_AUTO_TEST_CASE(a_users_run_is_looked_at_too) {
   });
 }
 
+// Of two workers of "web", as far as each state has them, and which needs that meets.
 BOOST_AUTO_TEST_CASE(nobody_is_started_without_what_it_needs) {
-  const std::pair<need, const char*> needs[] = {{need::started, "started"},
-                                                {need::ready, "ready"},
-                                                {need::healthy, "healthy"},
-                                                {need::completed, "completed"}};
-  for (auto& [what, word] : needs) {
-    test::world on;
-    on.host.on_launch = [](auto&) {
-      script s;
-      s.launch_takes = 1h;
-      return s;
-    };
-    on.web(1);
-    on.sup->pool("app", spec("serve").after("web", what), 1);
-    on.host.run_for(1s);
-    BOOST_TEST(on.promises.broken() == "");
-    event launched(event_kind::worker_launched);
-    launched.pool = "app";
-    launched.slot_id = 1;
-    on.log.record(std::move(launched));
-    BOOST_TEST(tells(on, std::string("app.0: it is started without web: ") + word));
-  }
+  struct standing {
+    const char* meets;
+    script first, second;
+  };
+  script launching, starting, finished;
+  launching.launch_takes = 1h;
+  starting.ready_after = 1h;
+  finished.exits_after = 1s;
+  const standing table[] = {{"", launching, launching},      {"started", starting, launching},
+                            {"started ready", {}, starting}, {"started ready healthy", {}, {}},
+                            {"started ready", finished, {}}, {"completed", finished, finished}};
+  for (auto& web : table)
+    for (auto what : {need::started, need::ready, need::healthy, need::completed}) {
+      auto word = std::string(to_string(what));
+      BOOST_TEST_CONTEXT(word << " of one that meets: " << web.meets) {
+        auto meets = split(web.meets);
+        look_at_launch(web.first, web.second, what, std::ranges::count(meets, word) > 0);
+      }
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "supervision/decide.hpp"
+#include "supervision/saved.hpp"
 #include "support/world.hpp"
 
 using namespace supervisor;
@@ -24,14 +25,33 @@ struct mortal : world {
   explicit mortal(std::uint64_t seed = 1) : world(seed) {
     begin_of_time = host.now();
     web(2);
+    save();
   }
 
+  /// All, as one that goes on does it once.
+  void save() {
+    saved_supervisor all;
+    all.pools.push_back({state(), keeper().specs()});
+    whole = write(all);
+    told = events.size();
+  }
   void die_and_rise() {
-    auto written = state();
+    auto all = read_supervisor(whole);
     auto specs = keeper().specs();
+    for (auto e = events.begin() + static_cast<std::ptrdiff_t>(told); e != events.end(); ++e) {
+      saved_step step;
+      step.what = *e;
+      if (e->kind == event_kind::rollout_started && specs.contains(e->generation))
+        step.program = specs.at(e->generation);
+      take_in(all, read_step(write(step)));
+    }
+    held = held && all.pools.front().state == state();
+    for (auto& [generation, what] : specs)
+      held = held && *all.pools.front().specs.at(generation) == *what;
     crash();
     boot();
-    sup->adopt(std::move(written), std::move(specs));
+    for (auto& pool : all.pools) sup->adopt(std::move(pool.state), std::move(pool.specs));
+    save();
     ++deaths;
   }
   /// Runs until `t` after the beginning.
@@ -68,6 +88,8 @@ struct mortal : world {
   unsigned deaths = 0;
   time_point begin_of_time;
   bool held = true;
+  std::string whole;     ///< as it was saved last
+  std::size_t told = 0;  ///< the events before that
 };
 
 /// All that can happen to a pool in two minutes.

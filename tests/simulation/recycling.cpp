@@ -148,6 +148,21 @@ BOOST_FIXTURE_TEST_CASE(a_leak_is_found_and_a_peak_is_none, world) {
   BOOST_TEST(host.living().front() == 2u);
 }
 
+BOOST_FIXTURE_TEST_CASE(peaks_apart_from_each_other_are_no_leak, world) {
+  unsigned weighed = 0;
+  host.on_memory = [&](child_id) -> std::optional<std::uint64_t> {
+    return ++weighed % 2 ? 200u : 50u;
+  };
+  spec what("serve");
+  what.recycle.max_memory = 100;
+  what.recycle.sampling = 1s;
+  what.recycle.samples = 2;
+  web(1, what);
+  host.run_for(1min);
+  BOOST_TEST(weighed > 20u);
+  BOOST_TEST(count(event_kind::worker_spent) == 0u);
+}
+
 BOOST_FIXTURE_TEST_CASE(without_a_limit_nothing_ever_wakes, world) {
   settle(web(3));
   auto before = host.now();

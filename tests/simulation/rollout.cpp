@@ -225,6 +225,18 @@ BOOST_FIXTURE_TEST_CASE(a_program_that_takes_for_ever_is_given_up, world) {
                "no progress for 2 min (opening)");
 }
 
+// However long it takes as a whole: what counts is the time from one ready worker to the next.
+BOOST_FIXTURE_TEST_CASE(each_worker_that_gets_ready_is_progress, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.ready_after = 20s;
+    return s;
+  };
+  auto rolled = begin(web->roll(rollout_options().progress_deadline(30s)));
+  BOOST_REQUIRE(host.run_until([&] { return rolled->has_value(); }, 10min));
+  BOOST_TEST((*rolled)->ok);
+}
+
 // --- What else may happen to the workers.
 
 BOOST_FIXTURE_TEST_CASE(a_canary_that_a_stranger_kills_bakes_anew, world) {

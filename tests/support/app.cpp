@@ -244,11 +244,29 @@ std::vector<pid_t> master::workers() const {
   return pids;
 }
 
-ending master::finish() {
+void master::wait_for_text(const std::string& text) {
+  while (log_.find(text) == log_.npos)
+    if (!next()) throw std::runtime_error("the master ended before it said " + text + ":\n" + log_);
+}
+
+ending master::finish_killed() {
   while (next()) {
   }
   auto result = process_.finish();
   expect_gone(pids_);
+  return result;
+}
+
+ending master::finish_as_init() {
+  while (next()) {
+  }
+  auto result = process_.finish();
+  await_no_process();
+  return result;
+}
+
+ending master::finish() {
+  auto result = finish_killed();
   for (auto& entry : std::filesystem::directory_iterator(directory_.path()))
     BOOST_ERROR("left behind: " << entry.path());
   return result;

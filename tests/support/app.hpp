@@ -93,8 +93,15 @@ class master {
   /// The pids of living workers, from the status.
   std::vector<pid_t> workers() const;
 
+  /// Reads on until the log holds this.
+  void wait_for_text(const std::string& text);
+
   /// Waits for the end; fails the test where something was left behind.
   ending finish();
+  /// The same of one that was killed, whose files stay for the next to replace.
+  ending finish_killed();
+  /// Waits for the end of it and of all that falls to us, which we reap as init does.
+  ending finish_as_init();
 
  private:
   std::optional<boost::json::object> next();

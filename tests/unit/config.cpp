@@ -7,6 +7,7 @@
 #include <regex>
 #include <set>
 
+#include "kernel/reuseport.hpp"
 #include "nearest.hpp"
 #include "support/temporary.hpp"
 
@@ -190,7 +191,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_told_with_their_place_and_the_way_out) {
       {web + "[pools.b]\n", {"3:2: unknown table \"pools\"; did you mean pool?"}},
       {web + "[master]\nnmae = 'x'\n", {"4:1: unknown key \"nmae\"; did you mean name?"}},
       {web + "[master]\nworkers = 3\n",
-       {"4:1: unknown key \"workers\"; known are name, control, pidfile, drain-delay, log-level, "
+       {"4:1: unknown key \"workers\"; known are name, control, pidfile, die-with-master, "
+        "drain-delay, log-level, "
         "log-format, log-file"}},
       {web + "  workers = [3]\n",
        {"3:3: workers is an array; write workers = 5, or workers = \"...\""}},
@@ -293,6 +295,22 @@ BOOST_AUTO_TEST_CASE(what_this_machine_has_not_is_told_at_its_key) {
   std::vector<app::place> places;
   for (auto& c : got.complaints) places.push_back(c.at);
   BOOST_CHECK((places == std::vector<app::place>{{2, 12}, {3, 1}, {4, 1}}));
+}
+
+BOOST_AUTO_TEST_CASE(a_command_has_no_sharded_listener_where_the_kernel_would_lose_connections) {
+  auto got = app::read_configuration(
+      "[listeners]\nhttp = '127.0.0.1:0,sharded'\nplain = '127.0.0.1:0'\n"
+      "[pool.web]\ncommand = ['true']\n"
+      "[pool.mail]\nlisteners = ['plain']\ncommand = ['true']\n"
+      "[pool.demo]\ndemo = true\n",
+      app::inspect_here);
+  if (supervisor::kernel::moves_to_others()) {
+    BOOST_TEST(got.complaints.empty());
+  } else {
+    BOOST_REQUIRE(got.complaints.size() == 1u);
+    BOOST_CHECK((got.complaints[0].at == app::place{5, 12}));
+    BOOST_TEST(got.complaints[0].text.find("net.ipv4.tcp_migrate_req=1") != std::string::npos);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(files_are_named) {

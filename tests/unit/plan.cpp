@@ -242,4 +242,15 @@ BOOST_AUTO_TEST_CASE(each_setting_is_a_reason_of_its_own) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(one_that_goes_on_changes_nothing_that_runs) {
+  auto wanted = with(base, "workers = 4", "workers = 6\nenv = { A = '1' }\nbatch = 3");
+  wanted = with(wanted, "127.0.0.1:8080", "127.0.0.1:8081");
+  wanted = with(wanted, "[pool.mail]", "[pool.news]") + "[pool.more]\ncommand = ['more']\n";
+  auto made = without_changes(app::make_plan(read(base), read(wanted)));
+  auto told = describe(made);
+  auto expected = strings{"~ pool web: rolls otherwise from now on (batch)",
+                          "+ pool news: 1 worker of mail", "+ pool more: 2 workers of more"};
+  BOOST_TEST(told == expected, boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

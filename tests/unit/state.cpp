@@ -251,6 +251,31 @@ BOOST_FIXTURE_TEST_CASE(a_bake, story) {
   BOOST_TEST(state().roll.trouble == "health check: too many errors");
 }
 
+BOOST_AUTO_TEST_CASE(of_a_rollout_its_plan_is_left) {
+  for (auto over : {event_kind::rollout_committed, event_kind::rollout_failed}) {
+    pool_state p;
+    std::uint64_t last = 0;
+    auto record = [&](event_kind kind) {
+      event e(kind);
+      e.id = ++last;
+      e.generation = 2;
+      if (kind == event_kind::rollout_started) {
+        rollout_plan plan;
+        plan.batch = 3;
+        e.plan = std::make_shared<const rollout_plan>(plan);
+      }
+      apply(p, e);
+    };
+    record(event_kind::rollout_started);
+    record(event_kind::program_opened);
+    BOOST_TEST(p.roll.opened);
+    record(over);
+    rollout_state left;
+    left.plan.batch = 3;
+    BOOST_TEST((p.roll == left));
+  }
+}
+
 BOOST_FIXTURE_TEST_CASE(what_is_kept_and_remembered, story) {
   open(1);
   BOOST_TEST(state().history.size() == 1u);

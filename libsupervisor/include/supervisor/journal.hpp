@@ -161,6 +161,8 @@ class journal {
   explicit journal(clock);
   journal(const journal&) = delete;
 
+  /// The ids of what is recorded from now on come after this one: another process has given those.
+  void go_on_after(std::uint64_t id) noexcept { last_ = id > last_ ? id : last_; }
   /// Records `e`; where e.cause is 0 the ambient cause is taken. Returns its id.
   std::uint64_t record(event e);
   /// A sink gets what is recorded from now on, for as long as what is returned lives. It must not

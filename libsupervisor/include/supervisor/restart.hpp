@@ -47,6 +47,8 @@ class causes {
   friend bool operator==(const causes&, const causes&) = default;
 
  private:
+  template <typename Archive>
+  friend void fields(Archive&, causes&);
   std::bitset<256> codes_;
   std::bitset<65> signals_;
   std::bitset<32> causes_;

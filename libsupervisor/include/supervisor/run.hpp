@@ -39,6 +39,9 @@ struct run_options {
   std::string control;  ///< path of the control socket; empty: none
   std::string pidfile;  ///< written when the policy runs, removed at the end; empty: none
   log_options log;      ///< how it writes its log
+  /// Where a keeper is above: the master's death is the end of all. Else the keeper starts another,
+  /// which goes on with the same workers.
+  bool die_with_master = false;
   std::map<std::string, verb_handler> verbs;  ///< more commands of the control socket: POST /NAME
 };
 

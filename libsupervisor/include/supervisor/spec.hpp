@@ -6,11 +6,13 @@
 #include <csignal>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "supervisor/listener.hpp"
 #include "supervisor/probe.hpp"
 #include "supervisor/recycle.hpp"
 #include "supervisor/restart.hpp"
@@ -148,8 +150,9 @@ struct missing {
   std::string text;     ///< for people: what, and where it was looked for
   bool denied = false;  ///< there, but not for us
 };
-/// The first thing a spec names that is missing: a program, a user, a directory. Asks the system,
-/// where find_fault() only looks at the spec.
-std::optional<missing> find_missing(const spec&);
+/// The first thing a spec names that is missing: a program, a user, a directory, or what a command
+/// needs for those of `listeners` that it is to have and that are sharded. Asks the system, where
+/// find_fault() only looks at the spec.
+std::optional<missing> find_missing(const spec&, std::span<const listener_spec> listeners = {});
 
 }  // namespace supervisor

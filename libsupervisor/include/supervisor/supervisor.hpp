@@ -102,6 +102,7 @@ class pool {
   unsigned size() const;   ///< the target
   unsigned ready() const;  ///< workers that are ready now
   /// What its new workers are: the spec that it was made with, or that it rolls or has rolled to.
+  /// The reference ends with the next rollout and the next needs().
   const spec& what() const;
   /// As it is now.
   pool_status status() const;
@@ -127,7 +128,8 @@ class pool {
   /// How they go.
   const rollout_options& rollouts() const;
   /// From now on its workers, of whatever generation, are started only while these are so; those
-  /// that run are left alone. Throws std::invalid_argument with find_fault()'s words.
+  /// that run are left alone. Throws std::invalid_argument with find_fault()'s words. A circle is
+  /// not looked for: pools that need one another wait until one of them is told otherwise.
   void needs(std::vector<requirement>);
   /// Nothing new begins, no worker takes another's place, and nothing is committed until it is
   /// resumed; what fails meanwhile is rolled back all the same. Returns at once. Without a rollout:
@@ -275,6 +277,9 @@ class supervisor {
   /// with its pools, which are adopted before; its coroutines, which died with the supervisor
   /// before, begin anew.
   void adopt(group_state state);
+  /// Another supervisor came before this one, in a process that is gone: the pools are as it left
+  /// them, and so are their workers.
+  bool goes_on() const;
   /// Starts the children of a group, from left to right, and keeps them; returns at once. When it
   /// ends by itself, serve() returns as after request_stop(). Throws std::invalid_argument with
   /// find_fault()'s words and for names that are taken; errc::pool_closed as pool().

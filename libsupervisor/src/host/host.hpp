@@ -109,6 +109,8 @@ class host {
   virtual void close_listener(const std::string& name) = 0;
   /// The files of all that are open, before an end that runs no destructor.
   virtual void remove_listener_files() noexcept {}
+  /// The same: kills the children that are not this process's own, and all that descends from them.
+  virtual void end_strangers() noexcept {}
 
   /// Connections that wait to be accepted on the listeners of these names.
   virtual unsigned queued(const listener_names& listeners) const = 0;
@@ -163,6 +165,23 @@ class host {
   virtual void on_report(child_reporter) = 0;
 
   virtual signal_feed& signals() = 0;
+
+  // What outlives this process.
+  /// Somebody goes on from what is saved, should this process die.
+  virtual bool is_kept() const noexcept { return false; }
+  /// Keeps what the supervisor knows, with what the host itself knows, in place of what was saved
+  /// before. `stops`: that says so, where the supervisor was told to stop. Throws system_error, and
+  /// has changed nothing then.
+  virtual void save(const std::string&, [[maybe_unused]] bool stops) {}
+  /// Adds to that what has changed since. Nothing is lost of it from here on, however soon this
+  /// process dies.
+  virtual void save_change(const std::string&) {}
+  /// Calls what on_save_wanted() was given: what is saved is not all any more.
+  virtual void want_save() {}
+  virtual void on_save_wanted(std::function<void()>) {}
+  /// What another process has saved, whose children these are now: all, then what had changed
+  /// since; empty: nothing.
+  virtual std::vector<std::string> saved() const { return {}; }
 };
 
 /// find_fault(), and what this host cannot do.

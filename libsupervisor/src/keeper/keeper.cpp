@@ -3,192 +3,295 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
-#include <string>
-#include <utility>
 
-#include "keeper/wire.hpp"
-#include "kernel/child_statuses.hpp"
+#include "keeper/decide.hpp"
 #include "kernel/descent.hpp"
-#include "kernel/descriptors.hpp"
 #include "kernel/image.hpp"
+#include "kernel/pidfd.hpp"
 #include "kernel/signal_relay.hpp"
 #include "kernel/sockets.hpp"
-#include "kernel/standard_descriptors.hpp"
-#include "kernel/title.hpp"
 
 namespace supervisor {
 
+using keeper_wire::kind;
+using keeper_wire::record;
+
 namespace {
 
-constexpr const char* keeper_short_name = "prefork-keeper";
-constexpr const char* master_short_name = "prefork-master";
-
-/// How long the end waits for what was killed; long only where the kernel itself hangs.
-constexpr auto last_wait = std::chrono::seconds(10);
-
-/// How soon a signal is tried again for which the kernel had no room: it does not tell when it has.
-constexpr int look_again_ms = 10;
-
-/// Of this process, once it is a master.
-keeper_link link_above;
-
-/// How a process ended: what the keeper ends with, too.
-struct end_of_master {
-  bool by_signal = false;
-  int number = 0;
-};
-
-class keeper {
- public:
-  keeper(pid_t master, kernel::unique_fd socket, kernel::unique_fd signals) noexcept
-      : master_(master), socket_(std::move(socket)), signals_(std::move(signals)) {}
-  /// Until the master is gone.
-  end_of_master run() noexcept;
-
- private:
-  void take_signals() noexcept;
-  void take(const siginfo_t&) noexcept;
-  void hand_on(const siginfo_t&) noexcept;
-  void hand_on_waiting() noexcept;
-  void reap() noexcept;
-  void receive() noexcept;
-
-  const pid_t master_;  ///< names it until it is reaped
-  kernel::unique_fd socket_, signals_;
-  std::optional<siginfo_t> waiting_;  ///< for room in the master's queue
-  std::optional<end_of_master> ended_;
-};
-
-end_of_master keeper::run() noexcept {
-  while (!ended_) {
-    pollfd both[] = {{signals_.get(), POLLIN, 0}, {socket_.get(), POLLIN, 0}};
-    ::poll(both, 2, waiting_ ? look_again_ms : -1);
-    // What a master has given goes before its end.
-    if (both[1].revents) receive();
-    if (both[0].revents) take_signals();
-    if (waiting_ && !ended_) hand_on_waiting();
-  }
-  receive();
-  return *ended_;
+time_point now() {
+  return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
 }
 
-void keeper::take_signals() noexcept {
-  while (!ended_) {
-    auto came = kernel::next_signal(signals_.get());
-    if (!came) return;
-    take(*came);
-  }
-}
+/// A master that was told to stop so long ago has made of it what it wanted to.
+constexpr auto stop_is_heeded_after = std::chrono::seconds(10);
 
-void keeper::take(const siginfo_t& came) noexcept {
-  switch (came.si_signo) {
-    case SIGCHLD:
-      return reap();
-    case SIGTSTP:
-      // The master has a session of its own, where TSTP stops nobody.
-      ::kill(master_, SIGSTOP);
-      ::raise(SIGSTOP);
-      return;
-    default:
-      hand_on(came);
-  }
-}
+bool asks_to_stop(int number) { return number == SIGTERM || number == SIGINT || number == SIGQUIT; }
 
-/// No other real-time signal is taken while one waits: they come in their order, and none is lost.
-void keeper::hand_on(const siginfo_t& came) noexcept {
-  if (kernel::relay_signal(master_, came)) return;
-  waiting_ = came;
-  kernel::take_real_time(signals_.get(), false);
-}
-
-void keeper::hand_on_waiting() noexcept {
-  if (!kernel::relay_signal(master_, *waiting_)) return;
-  waiting_.reset();
-  kernel::take_real_time(signals_.get(), true);
-}
-
-/// Orphans of the master's too.
-void keeper::reap() noexcept {
-  while (auto child = kernel::reap_any())
-    if (child->pid == master_) ended_ = end_of_master{child->code != CLD_EXITED, child->status};
-}
-
-void keeper::receive() noexcept {
-  keeper_wire::record said;
-  kernel::unique_fd fd;
-  auto got = kernel::received::end;
-  while ((got = kernel::receive_record(socket_.get(), &said, sizeof said, fd)) ==
-         kernel::received::packet)
-    if (said.what == keeper_wire::kind::hold) fd.release();  // the end of this process closes it
-  if (got == kernel::received::end) socket_.reset();
-}
-
-/// The keeper's line in ps is the command's, told apart.
-void show_title(int argc, char** argv) {
-  std::string program = argc > 0 ? argv[0] : "supervisor";
-  auto title = program.substr(program.rfind('/') + 1) + ": keeper";
-  for (int i = 1; i < argc; ++i) title += std::string(" ") + argv[i];
-  kernel::take_title_area();
-  kernel::set_title(title);
-  kernel::set_short_name(keeper_short_name);
-}
-
-/// False where the keeper is gone already.
-bool begin_master(pid_t keeper, const sigset_t& mask, kernel::unique_fd socket) noexcept {
-  // What a terminal sends goes to the keeper alone, and comes on from there; and without a
-  // controlling terminal no write to it stops us, setsid(2).
-  ::setsid();
-  // A master that is stopped is to see its keeper's end.
-  bool kept = kernel::tell_end_of_parent(keeper, SIGCONT);
-  kernel::adopt_orphans();
-  kernel::set_short_name(master_short_name);
-  sigprocmask(SIG_SETMASK, &mask, nullptr);
-  link_above = {std::move(socket), keeper};
-  return kept;
+keeper_wire::process_end end_of(const kernel::ended_child& child) {
+  auto us = [](const timeval& t) { return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_usec; };
+  return {child.code, child.status, us(child.usage.ru_utime), us(child.usage.ru_stime),
+          child.usage.ru_maxrss};
 }
 
 }  // namespace
 
-std::optional<int> become_keeper(int argc, char** argv) {
-  kernel::fill_standard_descriptors();
-  if (kernel::child_statuses_are_lost()) std::signal(SIGCHLD, SIG_DFL);  // ignored by inheritance
-  int ends[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
-    return std::nullopt;  // a master without a keeper, which will say what it lacks
-  kernel::unique_fd ours(ends[0]), theirs(ends[1]);
-  sigset_t before;
-  auto signals = kernel::take_all_signals(before);
-  auto self = ::getpid();
-  auto master = signals ? ::fork() : -1;
-  if (master < 0) {
-    sigprocmask(SIG_SETMASK, &before, nullptr);
-    return std::nullopt;
-  }
-  if (master == 0) {
-    ours.reset();
-    signals.reset();
-    if (!begin_master(self, before, std::move(theirs))) ::_exit(1);
-    return std::nullopt;
-  }
-  theirs.reset();
-  kernel::adopt_orphans();
-  kernel::close_inherited();  // listening sockets among it, which the master may close
-  show_title(argc, argv);
-  kernel::release_image();
-  auto end = keeper(master, std::move(ours), std::move(signals)).run();
-  kernel::end_descendants(last_wait);
-  if (end.by_signal) kernel::end_by_signal(end.number);
-  return end.number;
+keeper::keeper(master_process first, master_starter& starter, kernel::unique_fd signals) noexcept
+    : starter_(starter), signals_(std::move(signals)) {
+  take_in(std::move(first));
 }
 
-std::optional<keeper_link> take_keeper_link() noexcept {
-  if (!link_above.socket) return std::nullopt;
-  return keeper_link{std::move(link_above.socket), link_above.pid};
+void keeper::take_in(master_process made) noexcept {
+  master_ = std::move(made);
+  settled_ = false;
+  deadline_ = ever_settled_ ? later(now(), master_start_limit) : never;
+  for (auto& place : store_.places()) {
+    place.tell = place.number != 0;
+    place.tell_end = place.end.code != 0;
+  }
+  telling_ = 0;
+  tell_go_ = true;
+  if (ever_settled_) post_guard();
 }
 
-pid_t pid_of_keeper() noexcept { return link_above.pid; }
+end_of_master keeper::run() noexcept {
+  while (!ended_) {
+    bool wants_room = master_.socket && (tell_go_ || telling_ < store_.places().size());
+    short events = static_cast<short>(wants_room ? POLLIN | POLLOUT : POLLIN);
+    int address = backing_off() && !caller_.open() ? store_.at(keeper_wire::control) : -1;
+    pollfd all[] = {{signals_.get(), POLLIN, 0},
+                    {master_.socket.get(), events, 0},
+                    {address, POLLIN, 0},
+                    {caller_.fd(), POLLIN, 0}};
+    ::poll(all, std::size(all), time_left());
+    // What a master has given goes before its end.
+    if (all[1].revents) receive();
+    if (all[0].revents) take_signals();
+    if (master_.socket) tell();
+    if (all[2].revents) caller_.accept(address);
+    if (all[3].revents) caller_.answer(last_end_, deaths_, deadline_ - now());
+    if (now() >= deadline_) on_deadline();
+    if (waiting_) pass_on_waiting();
+    choose_signals();
+  }
+  return *ended_;
+}
+
+int keeper::time_left() const noexcept {
+  if (waiting_ && master_takes_signals()) return 10;  // no event tells when the kernel has room
+  if (deadline_ == never) return -1;
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - now());
+  return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 1'000'000));
+}
+
+void keeper::on_deadline() noexcept {
+  if (master_.pid) {
+    kernel::send_signal(master_.pidfd.get(), SIGKILL);  // its start takes too long
+    deadline_ = never;
+    return;
+  }
+  caller_.hang_up();
+  auto made = starter_.start();
+  if (made.pid) return take_in(std::move(made));
+  schedule(duration{});
+}
+
+// Signals.
+
+void keeper::take_signals() noexcept {
+  while (auto came = kernel::next_signal(signals_.get())) {
+    if (came->si_signo == SIGCHLD)
+      reap();
+    else if (came->si_signo == SIGTSTP)
+      stop_for_terminal();
+    else
+      pass_on(*came);
+  }
+}
+
+void keeper::stop_for_terminal() noexcept {
+  // The master has a session of its own, where TSTP stops nobody.
+  if (master_.pid) kernel::send_signal(master_.pidfd.get(), SIGSTOP);
+  ::raise(SIGSTOP);
+}
+
+void keeper::pass_on(const siginfo_t& came) noexcept {
+  if (backing_off() && asks_to_stop(came.si_signo)) {
+    ended_ = last_end_;
+  } else if (!master_takes_signals() || !relay(came)) {
+    waiting_ = came;
+    choose_signals();
+  }
+}
+
+bool keeper::relay(const siginfo_t& signal) noexcept {
+  if (!kernel::relay_signal(master_.pidfd.get(), signal)) return false;
+  if (asks_to_stop(signal.si_signo)) {
+    stop_ = signal;
+    stop_passed_at_ = now();
+  }
+  return true;
+}
+
+/// No other real-time signal is taken while one waits: they come in their order, and none is lost.
+void keeper::pass_on_waiting() noexcept {
+  if (master_takes_signals() && relay(*waiting_)) waiting_.reset();
+}
+
+/// A master that goes on from another's state would die of what it does not catch yet.
+void keeper::choose_signals() noexcept {
+  auto wanted = kernel::taken_signals::all;
+  if (backing_off())
+    wanted = kernel::taken_signals::stops;
+  else if (!master_takes_signals())
+    wanted = kernel::taken_signals::deaths;
+  else if (waiting_)
+    wanted = kernel::taken_signals::all_but_real_time;
+  if (std::exchange(taking_, wanted) != wanted) kernel::take(signals_.get(), wanted);
+}
+
+// Deaths.
+
+void keeper::reap() noexcept {
+  while (pid_t pid = kernel::find_dead_child()) {
+    auto* known = store_.find(pid);
+    // Its number is pinned until it is reaped.
+    if (known) kernel::kill_group(pid);
+    auto child = kernel::reap_child(pid);
+    if (!child) continue;
+    if (pid == master_.pid) {
+      on_master_death(*child);
+    } else if (known) {
+      known->end = end_of(*child);
+      known->tell_end = true;
+      telling_ = 0;
+    } else {
+      strangers_[stranger_count_++ % std::size(strangers_)] = {pid, end_of(*child)};
+    }
+  }
+}
+
+void keeper::on_master_death(const kernel::ended_child& child) noexcept {
+  receive();
+  last_end_ = {child.code != CLD_EXITED, child.status};
+  last_record_.pid = child.pid;
+  last_record_.end = end_of(child);
+  auto settled_for = settled_ ? now() - settled_at_ : duration{};
+  if (stop_ && now() - stop_passed_at_ > stop_is_heeded_after) stop_.reset();
+  master_ = {};
+  tell_go_ = false;
+  if (over_ || !ever_settled_)
+    ended_ = last_end_;
+  else
+    schedule(settled_for);
+  choose_signals();
+}
+
+void keeper::schedule(duration settled_for) noexcept {
+  auto next = after_death(deaths_, settled_for);
+  deaths_ = next.deaths;
+  delayed_ = next.delay > duration{};
+  deadline_ = later(now(), next.delay);
+  if (!backing_off()) return;
+  if (stop_) ended_ = last_end_;
+  post_guard();
+}
+
+/// Nobody else would see the end of this process, until a master has everything again.
+void keeper::post_guard() noexcept {
+  if (!guard_.pid) guard_ = master_starter::start_guard(store_);
+}
+
+void keeper::dismiss_guard() noexcept {
+  if (auto guard = std::exchange(guard_, {}); guard.pid)
+    kernel::send_packet(guard.socket.get(), "x", {}, MSG_DONTWAIT);
+}
+
+// The socket.
+
+void keeper::receive() noexcept {
+  record said;
+  kernel::unique_fd fd;
+  auto got = kernel::received::end;
+  while (master_.socket && (got = kernel::receive_record(master_.socket.get(), &said, sizeof said,
+                                                         fd)) == kernel::received::packet)
+    heed(said, std::move(fd));
+  if (got == kernel::received::end) master_.socket.reset();
+}
+
+void keeper::heed(const record& said, kernel::unique_fd fd) noexcept {
+  switch (said.what) {
+    case kind::put:
+      return put(said, std::move(fd));
+    case kind::drop:
+      return store_.drop(said.index);
+    case kind::settled:
+      return on_settled();
+    case kind::over:
+      over_ = true;
+      return;
+    default:
+      return;  // of a newer master
+  }
+}
+
+void keeper::put(const record& said, kernel::unique_fd fd) noexcept {
+  if (!fd) return;
+  store_.put(said.index, said.pid, std::move(fd));
+  if (said.index == keeper_wire::state) {
+    if (said.count) stop_.reset();
+    kernel::release_image();  // a state is new when much has happened; now there is rest
+  }
+  if (!said.pid) return;
+  for (auto& each : strangers_) {
+    if (each.pid != said.pid) continue;
+    auto* held = store_.find(said.pid);
+    if (!held) return;
+    held->end = std::exchange(each, {}).end;
+    held->tell_end = true;
+    telling_ = 0;
+  }
+}
+
+void keeper::on_settled() noexcept {
+  if (std::exchange(settled_, true)) return;
+  ever_settled_ = true;
+  settled_at_ = now();
+  deadline_ = never;
+  dismiss_guard();
+  if (stop_) relay(siginfo_t(*stop_));
+}
+
+bool keeper::send(const record& said, int fd) noexcept {
+  std::string_view bytes(reinterpret_cast<const char*>(&said), sizeof said);
+  std::span<const int> along(&fd, fd >= 0 ? 1u : 0u);
+  int error = kernel::send_packet(master_.socket.get(), bytes, along, MSG_DONTWAIT);
+  // What is full has room again when poll(2) says so.
+  return error != EAGAIN && error != ETOOMANYREFS && error != ENOBUFS;
+}
+
+/// As much as the socket takes.
+void keeper::tell() noexcept {
+  auto places = store_.places();
+  for (; telling_ < places.size(); ++telling_) {
+    auto& place = places[telling_];
+    record about;
+    about.index = static_cast<std::uint32_t>(telling_);
+    about.pid = place.pid;
+    about.what = kind::held;
+    if (place.tell && !send(about, place.fd())) return;
+    place.tell = false;
+    about.what = kind::ended;
+    about.end = place.end;
+    if (place.tell_end && !send(about, -1)) return;
+    place.tell_end = false;
+  }
+  if (!tell_go_) return;
+  last_record_.what = kind::go;
+  last_record_.count = deaths_;
+  if (send(last_record_, -1)) tell_go_ = false;
+}
 
 }  // namespace supervisor

@@ -1,31 +1,92 @@
 // The keeper: the main process of a master that is itself kept. It is the master's parent, hands on
-// the signals that come for it, holds what must outlive it, and ends everything when it is over.
+// the signals that come for it, holds what must outlive it, starts another when it dies, and ends
+// everything when it is over.
 //
 // So that it never fails itself it does next to nothing: one loop around poll(2), no memory taken
 // after its start, no Asio, no exceptions.
 #pragma once
 
-#include <sys/types.h>
-
+#include <csignal>
+#include <cstddef>
 #include <optional>
 
+#include "keeper/caller.hpp"
+#include "keeper/start.hpp"
+#include "keeper/store.hpp"
+#include "keeper/wire.hpp"
+#include "kernel/descent.hpp"
+#include "kernel/signal_relay.hpp"
 #include "kernel/unique_fd.hpp"
+#include "supervisor/time.hpp"
 
 namespace supervisor {
 
-/// The master's end.
-struct keeper_link {
-  kernel::unique_fd socket;  ///< end of file: the keeper is gone
-  pid_t pid = 0;             ///< the main process
+class keeper {
+ public:
+  keeper(master_process first, master_starter&, kernel::unique_fd signals) noexcept;
+  /// Until it is over.
+  end_of_master run() noexcept;
+
+ private:
+  void take_in(master_process) noexcept;
+  int time_left() const noexcept;
+  bool backing_off() const noexcept { return !master_.pid && delayed_; }
+  void on_deadline() noexcept;
+
+  void take_signals() noexcept;
+  void stop_for_terminal() noexcept;
+  void pass_on(const siginfo_t&) noexcept;
+  bool relay(const siginfo_t&) noexcept;
+  void pass_on_waiting() noexcept;
+  void choose_signals() noexcept;
+  bool master_takes_signals() const noexcept { return master_.pid && (settled_ || !ever_settled_); }
+
+  void reap() noexcept;
+  void put(const keeper_wire::record&, kernel::unique_fd) noexcept;
+  void on_master_death(const kernel::ended_child&) noexcept;
+  void schedule(duration settled_for) noexcept;
+  void post_guard() noexcept;
+  void dismiss_guard() noexcept;
+
+  void receive() noexcept;
+  void heed(const keeper_wire::record&, kernel::unique_fd) noexcept;
+  void on_settled() noexcept;
+  bool send(const keeper_wire::record&, int fd) noexcept;
+  void tell() noexcept;
+
+  master_starter& starter_;
+  kernel::unique_fd signals_;
+  master_process master_;
+  keeper_store store_;
+  control_caller caller_;
+  master_process guard_;  ///< from a master's death until the next has everything
+
+  bool settled_ = false;  ///< this master has everything
+  bool ever_settled_ = false;
+  bool over_ = false;
+  time_point settled_at_{};
+  time_point deadline_ = never;  ///< of its start; without one, of the next start
+  bool delayed_ = false;         ///< the next start
+  unsigned deaths_ = 0;          ///< in a row
+  end_of_master last_end_;
+  keeper_wire::record last_record_;  ///< of the same
+  std::optional<end_of_master> ended_;
+
+  /// The last children that were not held: what a mold forks is known to its master first.
+  struct stranger {
+    pid_t pid = 0;
+    keeper_wire::process_end end;
+  };
+  stranger strangers_[64];
+  std::size_t stranger_count_ = 0;
+
+  std::size_t telling_ = 0;  ///< the first place that the master may not know of
+  bool tell_go_ = false;
+  kernel::taken_signals taking_ = kernel::taken_signals::all;
+  std::optional<siginfo_t> waiting_;  ///< for room in the master's queue
+  /// The last that asks a master to stop, and of which no state has known since.
+  std::optional<siginfo_t> stop_;
+  time_point stop_passed_at_{};
 };
-
-/// Forks the master from this process, which becomes its keeper. Returns in the master with
-/// nothing, and the link can be taken; in the keeper with the exit code when all is over.
-std::optional<int> become_keeper(int argc, char** argv);
-
-/// That of the keeper above this process, once.
-std::optional<keeper_link> take_keeper_link() noexcept;
-/// Its pid, whether the link was taken or not; 0: there is none.
-pid_t pid_of_keeper() noexcept;
 
 }  // namespace supervisor

@@ -1,4 +1,5 @@
 // What a keeper and a master say to each other, in packets of one record, on a SOCK_SEQPACKET pair.
+// Either may be of a newer or an older program: a record keeps its size, a kind its number.
 #pragma once
 
 #include <cstdint>
@@ -6,11 +7,38 @@
 namespace supervisor::keeper_wire {
 
 enum class kind : std::uint32_t {
-  hold = 1,  ///< to the keeper: the descriptor that comes along, until its end
+  // Of the master.
+  put = 1,   ///< holds the descriptor that comes along at `index`, in place of what was there; of
+             ///< a process, if `pid` is not 0, whose end is then told; of a state that knows of the
+             ///< stop that was asked for, if `count` is not 0
+  drop = 2,  ///< what is at `index` is wanted no more
+  settled = 3,  ///< what is held is enough for another master to go on from
+  over = 4,     ///< its end is the end of all
+  // Of the keeper.
+  held = 5,   ///< at `index` is the descriptor that comes along; of the process `pid`, if that is
+              ///< not 0
+  ended = 6,  ///< the process at `index` has ended; it was reaped
+  go = 7,     ///< that was all. Of the master before this one, if `pid` is not 0: its end; `count`:
+              ///< the deaths in a row
+};
+
+/// As waitid(2) tells it.
+struct process_end {
+  std::int32_t code = 0;  ///< CLD_EXITED, ...; 0: it has not
+  std::int32_t status = 0;
+  std::int64_t user_us = 0, system_us = 0, max_rss_kib = 0;
 };
 
 struct record {
-  kind what = kind::hold;
+  kind what = kind::put;
+  std::uint32_t index = 0;
+  std::int32_t pid = 0;
+  std::uint32_t count = 0;
+  process_end end;
 };
+static_assert(sizeof(record) == 48);
+
+/// Where what is known to the keeper too is held. Others begin behind these.
+enum place : std::uint32_t { nowhere, state, control, control_lock, pidfile_lock, first_free = 16 };
 
 }  // namespace supervisor::keeper_wire

@@ -1,19 +1,12 @@
 #include "kernel/activity.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace supervisor::kernel {
 
-void activity::note::write(std::string_view text) noexcept {
-  std::uint64_t copy[15];
-  const auto length = std::min(text.size(), most);
-  copy[length / 8] = 0;
-  auto* bytes = reinterpret_cast<char*>(copy);
-  bytes[0] = static_cast<char>(length);
-  text.copy(bytes + 1, length);
-  // Word by word: a reader may look meanwhile, and find out afterwards that it did.
-  for (std::size_t i = 0; i <= length / 8; ++i) words[i].store(copy[i], std::memory_order_relaxed);
+void activity::note::write(std::string_view what) noexcept {
+  length = static_cast<unsigned char>(std::min(what.size(), most));
+  what.copy(text, length);
 }
 
 void activity::clear() noexcept {

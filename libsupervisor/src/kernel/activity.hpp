@@ -16,8 +16,9 @@ namespace supervisor::kernel {
 ///
 /// How an idle pool costs nothing although hangs are watched: `watched` says that the supervisor
 /// samples this cell. A worker that begins a request and finds `watched` 0 sets it and sends BUSY=1
-/// on its channel; the supervisor then looks from time to time, and clears `watched` when it finds
-/// nothing in flight. So a message is sent once a busy period, not once a request.
+/// on its channel; the supervisor then looks from time to time, clears `watched` when it finds
+/// nothing in flight, and ends with a look that finds both. So a message is sent once a busy
+/// period, not once a request.
 struct alignas(4096) activity {
   std::atomic<std::uint32_t> in_flight;
   std::atomic<std::uint32_t> watched;
@@ -31,12 +32,13 @@ struct alignas(4096) activity {
   enum : std::uint32_t { never_given, none, takes };
   std::atomic<std::uint32_t> share;
 
-  /// What a request is about, and since when: written while nobody looks, before `oldest` or
-  /// `latest` name it.
+  /// What a request is about: written while nobody looks, before `oldest` or `latest` name it. Who
+  /// reads it is another process, which finds out by `changes` that it was disturbed.
   struct alignas(8) note {
     static constexpr std::size_t most = 119;
-    std::atomic<std::uint64_t> words[15];  ///< the length in the first byte, and the text
-    void write(std::string_view text) noexcept;
+    unsigned char length;
+    char text[most];
+    void write(std::string_view) noexcept;
   };
   static constexpr std::uint32_t notes = 32;
 

@@ -25,11 +25,16 @@ class control_socket {
   /// Makes the directory where it is missing (its parent must be there), replaces a socket that a
   /// dead master left. Throws already_locked where a master lives, else system_error.
   control_socket(std::string path, pid_t master);
+  /// Goes on with those of another process.
+  control_socket(std::string path, unique_fd lock, unique_fd socket)
+      : path_(path), lock_(path + ".lock", std::move(lock)), fd_(std::move(socket)) {}
   control_socket(const control_socket&) = delete;
   ~control_socket();
 
   /// The listening socket, nonblocking; the caller owns it from now on.
   int release() noexcept { return fd_.release(); }
+  int fd() const noexcept { return fd_.get(); }
+  int lock() const noexcept { return lock_.fd(); }
 
  private:
   std::string path_;

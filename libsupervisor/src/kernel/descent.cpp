@@ -10,8 +10,12 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "kernel/error.hpp"
 #include "kernel/pidfd.hpp"
@@ -48,13 +52,26 @@ void kill_children() noexcept {
   }
 }
 
-/// 0: a child was reaped; else why not. EAGAIN: those that there are live.
-int reap_one(ended_child& into) noexcept {
+/// Each child is its thread's.
+std::vector<pid_t> children_of_all_threads(pid_t parent) noexcept try {
+  std::vector<pid_t> all;
+  std::error_code error;
+  auto threads = "/proc/" + std::to_string(parent) + "/task";
+  for (auto& thread : std::filesystem::directory_iterator(threads, error)) {
+    std::ifstream list(thread.path() / "children");
+    for (pid_t pid; list >> pid;) all.push_back(pid);
+  }
+  return all;
+} catch (const std::exception&) {
+  return {};
+}
+
+/// 0: of these there is a dead one; else why not. EAGAIN: they live.
+int find_dead(idtype_t which, id_t id, int options, ended_child& into) noexcept {
   siginfo_t info;
   info.si_pid = 0;
-  auto wait = [&] {
-    return ::syscall(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | __WALL, &into.usage);
-  };
+  options |= WEXITED | WNOHANG | __WALL;
+  auto wait = [&] { return ::syscall(SYS_waitid, which, id, &info, options, &into.usage); };
   if (uninterrupted(wait) < 0) return errno;
   if (info.si_pid == 0) return EAGAIN;
   into.pid = info.si_pid;
@@ -71,9 +88,14 @@ bool tell_end_of_parent(pid_t parent, int number) noexcept {
   return ::prctl(PR_SET_PDEATHSIG, number) == 0 && ::getppid() == parent;
 }
 
-std::optional<ended_child> reap_any() noexcept {
+pid_t find_dead_child() noexcept {
   ended_child child;
-  if (reap_one(child) != 0) return {};
+  return find_dead(P_ALL, 0, WNOWAIT, child) == 0 ? child.pid : 0;
+}
+
+std::optional<ended_child> reap_child(pid_t pid) noexcept {
+  ended_child child;
+  if (find_dead(P_PID, static_cast<id_t>(pid), 0, child) != 0) return {};
   return child;
 }
 
@@ -91,7 +113,7 @@ void end_descendants(duration limit) noexcept {
     kill_children();
     ended_child last;
     int error = 0;
-    while ((error = reap_one(last)) == 0) {
+    while ((error = find_dead(P_ALL, 0, 0, last)) == 0) {
     }
     auto left = deadline - steady_clock::now();
     if (error == ECHILD || left <= duration{}) return;
@@ -101,6 +123,23 @@ void end_descendants(duration limit) noexcept {
     timespec rest{0, std::chrono::nanoseconds(std::min<duration>(left, look_again)).count()};
     ::sigtimedwait(&deaths, nullptr, &rest);
   }
+}
+
+void kill_worker_of(pid_t maker, pid_t pid) noexcept {
+  auto fd = try_pidfd(pid);
+  // Asked for after it was opened: it is the same one.
+  if (!fd || ::getsid(pid) != maker || ::getpgid(pid) != pid) return;
+  kill_group(pid);
+  send_signal(fd.get(), SIGKILL);
+}
+
+void kill_tree(pid_t pid, int pidfd) noexcept {
+  // Stopped it makes no more children, and reaps none: their numbers stay theirs.
+  if (send_signal(pidfd, SIGSTOP)) return;
+  for (pid_t child : children_of_all_threads(pid))
+    if (auto fd = try_pidfd(child)) kill_tree(child, fd.get());
+  if (::getpgid(pid) == pid) kill_group(pid);
+  send_signal(pidfd, SIGKILL);
 }
 
 void end_by_signal(int number) noexcept {

@@ -22,14 +22,24 @@ struct ended_child {
   int status = 0;
   rusage usage{};
 };
-/// Reaps any child that is dead, without waiting and without memory.
-std::optional<ended_child> reap_any() noexcept;
+/// A child that is dead, left a zombie; 0: there is none. Neither waits nor takes memory.
+pid_t find_dead_child() noexcept;
+/// Ends that zombie.
+std::optional<ended_child> reap_child(pid_t) noexcept;
 
 /// Kills every child, all that fall to us in the course of it, and what is left of their process
 /// groups, until there are none: for the end of a program. With adopt_orphans() before, no
 /// descendant escapes, whatever session it has made. Waits at most `limit`, with all signals
 /// blocked and stdin closed from then on.
 void end_descendants(duration limit) noexcept;
+
+/// Kills the process `pid`, and its group, if it is one that `maker`, a process that is gone, has
+/// made to lead a group in its own session; what has left the session is somebody else's.
+void kill_worker_of(pid_t maker, pid_t pid) noexcept;
+
+/// Kills a process that is not our child, its group, and all that descends from it at this moment;
+/// who has no living parent there any more is not found.
+void kill_tree(pid_t, int pidfd) noexcept;
 
 /// Ends this process as that signal ends one; where it does not, as PID 1, with 128 and its number.
 [[noreturn]] void end_by_signal(int number) noexcept;

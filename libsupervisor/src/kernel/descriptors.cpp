@@ -89,6 +89,20 @@ unique_fd make_memory(const char* name, std::size_t size) {
   return fd;
 }
 
+unique_fd make_fixed_memory(const char* name, std::size_t size) {
+  auto fd = checked(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING), "memfd_create");
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) < 0) throw_errno("ftruncate");
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW) < 0)
+    throw_errno("F_ADD_SEALS");
+  return fd;
+}
+
+std::size_t size_of_memory(int memory) {
+  struct stat info;
+  if (::fstat(memory, &info) < 0) throw_errno("fstat");
+  return static_cast<std::size_t>(info.st_size);
+}
+
 void* map_shared(int memory, std::size_t size) {
   void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
   if (at == MAP_FAILED) throw_errno("mmap");
@@ -154,17 +168,24 @@ rlimit raise_descriptor_limit() noexcept {
   return before;
 }
 
-bool wait_readable(int fd, duration limit) noexcept {
+namespace {
+
+bool wait_for(int fd, short event, duration limit) noexcept {
   auto deadline = later(std::chrono::steady_clock::now(), limit);
   for (;;) {
     auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     auto wait = deadline == never ? -1 : std::clamp<std::int64_t>(left.count(), 0, INT_MAX);
-    pollfd readable{fd, POLLIN, 0};
-    int ready = ::poll(&readable, 1, static_cast<int>(wait));
+    pollfd waited{fd, event, 0};
+    int ready = ::poll(&waited, 1, static_cast<int>(wait));
     if (ready >= 0 || errno != EINTR) return ready == 1;
   }
 }
+
+}  // namespace
+
+bool wait_readable(int fd, duration limit) noexcept { return wait_for(fd, POLLIN, limit); }
+bool wait_writable(int fd, duration limit) noexcept { return wait_for(fd, POLLOUT, limit); }
 
 unique_fd open_unblocked(int fd) noexcept {
   struct stat info;

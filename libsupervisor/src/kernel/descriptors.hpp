@@ -28,6 +28,9 @@ ends make_channel();
 std::pair<unique_fd, std::string> make_notify_socket();
 /// A sparse shared memory of `size` bytes.
 unique_fd make_memory(const char* name, std::size_t size);
+/// The same, and nobody can change its size: who has it mapped is sure of that, memfd_create(2).
+unique_fd make_fixed_memory(const char* name, std::size_t size);
+std::size_t size_of_memory(int memory);          ///< throws system_error
 void* map_shared(int memory, std::size_t size);  ///< throws system_error
 void unmap(void*, std::size_t size) noexcept;
 /// A timer on CLOCK_MONOTONIC, readable once the time it is set for has come.
@@ -50,6 +53,8 @@ rlimit descriptor_limit() noexcept;
 
 /// Waits for one descriptor, at most so long; for the end of a program, when no loop runs.
 bool wait_readable(int fd, duration limit) noexcept;
+/// The same, for room in a socket.
+bool wait_writable(int fd, duration limit) noexcept;
 
 /// The pipe or terminal behind `fd` opened once more, not to block: others who write to it may fill
 /// it between our look and our write, and a terminal that has room for a byte makes one who brings

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "kernel/unique_fd.hpp"
 
@@ -30,8 +31,11 @@ class lock_file {
   /// Throws already_locked, or system_error. A file that holds something else than a pid is no
   /// lock file: it is refused, not overwritten.
   lock_file(std::string path, pid_t holder);
+  /// Goes on with a lock that another process has taken, and that `fd` holds.
+  lock_file(std::string path, unique_fd fd) : fd_(std::move(fd)), path_(std::move(path)) {}
   lock_file(const lock_file&) = delete;
   ~lock_file();
+  int fd() const noexcept { return fd_.get(); }
 
  private:
   unique_fd fd_;

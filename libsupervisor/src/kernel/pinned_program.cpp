@@ -29,6 +29,13 @@ pinned_program::pinned_program(std::string path, const std::string& directory)
   inode_ = file.st_ino;
 }
 
+pinned_program::pinned_program(parts was, unique_fd file)
+    : path_(std::move(was.path)),
+      from_here_(std::move(was.from_here)),
+      file_(std::move(file)),
+      device_(was.device),
+      inode_(was.inode) {}
+
 int pinned_program::instead() const noexcept {
   struct stat now;
   bool same =

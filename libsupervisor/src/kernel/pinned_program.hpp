@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 
 #include "kernel/unique_fd.hpp"
@@ -16,6 +17,15 @@ class pinned_program {
  public:
   /// A path that is not absolute begins at `directory`, as it does for the child.
   pinned_program(std::string path, const std::string& directory);
+
+  /// The same file, held by another process before.
+  struct parts {
+    std::string path, from_here;
+    std::uint64_t device = 0, inode = 0;
+  };
+  pinned_program(parts, unique_fd file);
+  parts tell() const { return {path_, from_here_, device_, inode_}; }
+  int fd() const noexcept { return file_.get(); }
 
   const std::string& path() const noexcept { return path_; }
   /// What to execute instead of the path, where another file has that by now; else -1.

@@ -10,11 +10,7 @@ namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
 
 std::string read_note(const activity::note& note) {
-  std::uint64_t copy[15];
-  for (std::size_t i = 0; i < std::size(copy); ++i) copy[i] = note.words[i].load(relaxed);
-  auto* bytes = reinterpret_cast<const char*>(copy);
-  const auto length = static_cast<unsigned char>(bytes[0]);
-  return {bytes + 1, std::min<std::size_t>(length, activity::note::most)};
+  return {note.text, std::min<std::size_t>(note.length, activity::note::most)};
 }
 
 std::string read_note(const activity& cell, std::uint32_t number) {

@@ -79,9 +79,31 @@ listener_spec address_of(int fd) {
   return spec;
 }
 
+/// Lines: the main process's pid, then each "name=address".
+constexpr const char* remembered = "SUPERVISOR_LISTENERS";
+
+std::vector<listener_spec> remembered_listeners(std::string_view lines, pid_t main_pid) {
+  std::vector<listener_spec> all;
+  if (number_in<pid_t>(lines.substr(0, lines.find('\n'))) != main_pid) return all;
+  for (auto at = lines.find('\n'); at != lines.npos;) {
+    auto end = lines.find('\n', ++at);
+    all.push_back(listener_spec::parse(lines.substr(at, end - at)));
+    at = end;
+  }
+  return all;
+}
+
 }  // namespace
 
+std::string listeners_to_remember(pid_t main_pid) {
+  auto lines = std::string(remembered) + '=' + std::to_string(main_pid);
+  for (auto& each : passed_listeners(main_pid)) lines += '\n' + each.name + '=' + each.address();
+  return lines;
+}
+
 std::vector<listener_spec> passed_listeners(pid_t main_pid) {
+  if (auto lines = variable(remembered); !lines.empty())
+    return remembered_listeners(lines, main_pid);
   std::vector<listener_spec> passed;
   auto count = number_in<int>(variable("LISTEN_FDS")).value_or(0);
   if (number_in<pid_t>(variable("LISTEN_PID")) != main_pid) return passed;
@@ -108,6 +130,7 @@ std::vector<inherited_listener> take_listeners(pid_t main_pid) {
   std::vector<inherited_listener> taken;
   for (auto& address : passed_listeners(main_pid)) {
     unique_fd fd(std::exchange(address.descriptor, -1));
+    if (!fd) continue;
     int flags = fcntl(fd.get(), F_GETFL);
     if (fcntl(fd.get(), F_SETFD, FD_CLOEXEC) == 0 && flags >= 0 &&
         fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) == 0)

@@ -26,6 +26,9 @@ struct inherited_listener {
 /// Where the sockets of LISTEN_FDS listen, if they are meant for `main_pid`: `descriptor` is which
 /// one. What else was passed is left out. See inherited_listeners() for the names.
 std::vector<listener_spec> passed_listeners(pid_t main_pid);
+/// "NAME=VALUE" for the environment of a program that is executed in our place and gets none of
+/// them: passed_listeners() tells of them there, too, without descriptors.
+std::string listeners_to_remember(pid_t main_pid);
 /// The sockets themselves. To be called once: they are ours from then on.
 std::vector<inherited_listener> take_listeners(pid_t main_pid);
 

@@ -32,9 +32,16 @@ unique_fd take_all_signals(sigset_t& before) noexcept {
   return unique_fd(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
-void take_real_time(int signals, bool yes) noexcept {
+void take(int signals, taken_signals which) noexcept {
   auto some = all_but_faults();
-  for (int number = SIGRTMIN; !yes && number <= SIGRTMAX; ++number) sigdelset(&some, number);
+  if (which == taken_signals::all_but_real_time)
+    for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) sigdelset(&some, number);
+  if (which == taken_signals::stops || which == taken_signals::deaths) {
+    sigemptyset(&some);
+    for (int number : {SIGCHLD, SIGTSTP}) sigaddset(&some, number);
+  }
+  if (which == taken_signals::stops)
+    for (int number : {SIGINT, SIGTERM, SIGQUIT}) sigaddset(&some, number);
   ::signalfd(signals, &some, 0);
 }
 
@@ -51,10 +58,10 @@ std::optional<siginfo_t> next_signal(int signals) noexcept {
   return info;
 }
 
-bool relay_signal(pid_t child, const siginfo_t& came) noexcept {
+bool relay_signal(int pidfd, const siginfo_t& came) noexcept {
   auto info = came;
   info.si_code -= moved;
-  return ::syscall(SYS_rt_sigqueueinfo, child, info.si_signo, &info) == 0 || errno != EAGAIN;
+  return ::syscall(SYS_pidfd_send_signal, pidfd, info.si_signo, &info, 0) == 0 || errno != EAGAIN;
 }
 
 void restore_origin(siginfo_t& info) noexcept {

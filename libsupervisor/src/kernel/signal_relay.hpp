@@ -13,13 +13,18 @@ namespace supervisor::kernel {
 unique_fd take_all_signals(sigset_t& before) noexcept;
 /// The next one, without waiting.
 std::optional<siginfo_t> next_signal(int signals) noexcept;
-/// Without: real-time signals stay in this process's queue until they are taken again.
-void take_real_time(int signals, bool yes) noexcept;
+/// Which of those that come are had from it; the others stay in this process's queue.
+enum class taken_signals {
+  all,
+  all_but_real_time,
+  stops,  ///< INT, TERM, QUIT, and as below
+  deaths  ///< SIGCHLD, and TSTP of a terminal
+};
+void take(int signals, taken_signals) noexcept;
 
-/// Sends it on to a child of ours that is not reaped, so that restore_origin() finds there what
-/// came here. False: a real-time signal, for which the kernel has no room there now
-/// (RLIMIT_SIGPENDING). One of the others loses its sender then, and comes.
-bool relay_signal(pid_t child, const siginfo_t&) noexcept;
+/// Sends it on, so that restore_origin() finds there what came here. False: a real-time signal for
+/// which the kernel has no room now (RLIMIT_SIGPENDING).
+bool relay_signal(int pidfd, const siginfo_t&) noexcept;
 /// Undoes in a handler what relaying has to do to a siginfo.
 void restore_origin(siginfo_t&) noexcept;
 

@@ -139,6 +139,7 @@ void child::read(std::optional<line_reader>& reader, kernel::unique_fd pipe, boo
           services_.options.on_line(view_.key, request_.slot, is_stderr, line);
       },
       [this] { on_output_ended(); });
+  if (services_.keep) reader->on_rest([this] { note(); });
 }
 
 void child::on_order(pid_t pid, std::optional<launch_error> error) {
@@ -156,6 +157,8 @@ void child::on_order(pid_t pid, std::optional<launch_error> error) {
       for (auto& fd : theirs_) fd.reset();  // perhaps there was no room
       pidfd = kernel::open_pidfd(pid);
     }
+    if (mold_->forks_for_another())
+      held_.process = services_.options.store->hold_process(pidfd.get(), pid);
     begin(held_process(services_.executor, pid, std::move(pidfd)));
   } catch (const boost::system::system_error& e) {
     mold_->expect_stray(*std::exchange(cell_, {}));
@@ -171,22 +174,29 @@ void child::spare_descriptors() noexcept {
 void child::begin(held_process process) {
   started_ = steady_now();
   if (!view_.failed) view_.pid = process.pid();
-  auto self = weak_from_this();
-  process_ = services_.children.hold(std::move(process), {[self](exit_status status) {
-                                                            if (auto alive = self.lock())
-                                                              alive->on_died(status);
-                                                          },
-                                                          [self](const kernel::obituary& last) {
-                                                            if (auto alive = self.lock())
-                                                              alive->on_reaped(last);
-                                                          },
-                                                          [self] {
-                                                            if (auto alive = self.lock())
-                                                              alive->collect();
-                                                          }});
+  hold(std::move(process));
   if (services_.few_descriptors) spare_descriptors();
+  note();
   if (!early_.empty()) on_notification(early_);
   tell_later();
+}
+
+void child::hold(held_process process) {
+  auto self = weak_from_this();
+  reaper::observer observer;
+  observer.died = [self](exit_status status) {
+    if (auto alive = self.lock()) alive->on_died(status);
+  };
+  observer.reaped = [self](const kernel::obituary& last) {
+    if (auto alive = self.lock()) alive->on_reaped(last);
+  };
+  observer.cleared = [self] {
+    if (auto alive = self.lock()) alive->collect();
+  };
+  auto& all = services_.children;
+  process_ = held_.process
+                 ? all.hold_of_another(std::move(process), held_.process, std::move(observer))
+                 : all.hold(std::move(process), std::move(observer));
 }
 
 void child::fail(launch_error error) {
@@ -264,7 +274,9 @@ void child::on_notification(const notification& said) {
   view_.spent |= said.recycle;
   if (said.status) view_.status = *said.status;
   if (said.extend) view_.asks_until = steady_now() + *said.extend;
-  if (news && !view_.failed) tell();
+  if (!news) return;
+  note();
+  if (!view_.failed) tell();
 }
 
 /// False: nothing more is there now.
@@ -330,6 +342,7 @@ void child::on_output_ended() {
 
 void child::on_reaped(const kernel::obituary& last) {
   process_ = 0;
+  let_go();
   give_cell_back();
   report(last);
 }

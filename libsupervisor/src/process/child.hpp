@@ -13,6 +13,7 @@
 #include "process/mold_program.hpp"
 #include "process/notify.hpp"
 #include "process/output.hpp"
+#include "process/saved_host.hpp"
 #include "process/services.hpp"
 
 namespace supervisor {
@@ -47,6 +48,12 @@ class child : public std::enable_shared_from_this<child> {
   unsigned slot() const noexcept { return request_.slot; }
   std::uint64_t generation() const noexcept { return request_.generation; }
   const spec* what() const noexcept { return what_.get(); }
+  /// As plain data, with what it needs held; nothing where it does not run.
+  std::optional<saved_child> save();
+  /// Goes on with one that another process has made, in place of become(). False: there is none.
+  bool go_on(const saved_child&, const kernel::credentials& who, std::shared_ptr<mold_program>);
+  /// Kills it with its descendants where it is another process's child.
+  void end_if_strange() noexcept;
   /// Calls `come` from the loop when it gives a sign of life of this kind, or has given one since
   /// the last such call; one at a time.
   void await_sign(const probe&, std::function<void()> come);
@@ -61,6 +68,9 @@ class child : public std::enable_shared_from_this<child> {
   };
   outputs open_outputs();
   void begin(held_process);
+  void note();
+  void hold(held_process);
+  void let_go() noexcept;
   void give_cell_back();
   void tell();
   void tell_later();
@@ -89,7 +99,6 @@ class child : public std::enable_shared_from_this<child> {
   void begin_sampling();
   void look_at_work();
   void look_later(const scoreboard&);
-  bool anything_in_flight() noexcept;
 
   process_services& services_;
   kernel::memory_events& memory_;
@@ -99,6 +108,7 @@ class child : public std::enable_shared_from_this<child> {
   on_over on_over_;
   child_view view_;
   reaper::key process_ = 0;
+  saved_child held_;  ///< of which only the places count; of another's child there is one
   bool killed_by_us_ = false;
   time_point started_{};
   time_point died_at_{};

@@ -178,13 +178,15 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
 }
 
 launch_plan plan_mold(int program, std::vector<std::string> arguments, int socket,
-                      const rlimit& descriptors) {
+                      const rlimit& descriptors, bool ends_with_us) {
   launch_plan plan;
+  plan.end_with_thread = ends_with_us;
   plan.program = program;
   plan.path = "mold";
   plan.arguments = std::move(arguments);
   variables environment;
-  environment.set(mold_variable, std::to_string(first_listener) + ':' + std::to_string(::getpid()));
+  auto role = std::to_string(first_listener) + ':' + std::to_string(::getpid());
+  environment.set(mold_variable, ends_with_us ? role : role + mold_outlives);
   environment.add(mold_malloc);
   plan.environment = environment.take();
   plan.descriptors = {0, 1, 2, socket};

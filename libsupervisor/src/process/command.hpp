@@ -48,7 +48,8 @@ struct command_surroundings {
 launch_plan plan_command(const spec&, const command_surroundings&);
 
 /// A mold of `program`, with `socket` as its descriptor 3.
+/// `ends_with_us`: it, and its workers, are killed when this process ends.
 launch_plan plan_mold(int program, std::vector<std::string> arguments, int socket,
-                      const rlimit& descriptors);
+                      const rlimit& descriptors, bool ends_with_us);
 
 }  // namespace supervisor

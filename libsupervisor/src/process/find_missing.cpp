@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +10,7 @@
 #include "kernel/credentials.hpp"
 #include "kernel/error.hpp"
 #include "kernel/find_program.hpp"
+#include "kernel/reuseport.hpp"
 #include "supervisor/spec.hpp"
 
 namespace supervisor {
@@ -77,12 +79,28 @@ found look_for_directory(const spec& what) {
   return {};
 }
 
+/// What waits for one of several commands can be given to no other.
+found look_for_shards(const spec& what, std::span<const listener_spec> listeners) {
+  if (what.is_function() || kernel::moves_to_others()) return {};
+  for (auto& each : listeners) {
+    bool has = !what.listeners || std::ranges::count(*what.listeners, each.name);
+    if (has && each.sharded)
+      return missing{
+          fmt::format("the listener {} is sharded, which for a command needs the "
+                      "kernel's net.ipv4.tcp_migrate_req=1 (see: sysctl -w); or leave "
+                      "',sharded' out",
+                      each.name)};
+  }
+  return {};
+}
+
 }  // namespace
 
-std::optional<missing> find_missing(const spec& what) {
+std::optional<missing> find_missing(const spec& what, std::span<const listener_spec> listeners) {
   auto first = look_for_program(what);
   if (!first) first = look_for_user(what);
   if (!first) first = look_for_directory(what);
+  if (!first) first = look_for_shards(what, listeners);
   return first;
 }
 

@@ -35,23 +35,18 @@ void child::look_at_work() {
   view_.hung = asked_ != never && now - asked_ >= what_->hang_timeout;
   if (view_.overdue || view_.hung) return tell();
   if (asked_ == never) {
-    if (!anything_in_flight()) return;
-    if (what_->hang_timeout > duration{}) {
+    if (seen.in_flight == 0) {
+      // A request that begins while `watched` is cleared may believe itself watched, and its store
+      // to `in_flight` be seen only in a moment: hence the look after that. One that finds it
+      // cleared sends BUSY=1.
+      if (cells_->at(*cell_).watched.exchange(0) == 0) return;
+    } else if (what_->hang_timeout > duration{}) {
       // A channel that is full is a worker that does not read: no less a question unanswered.
       notify_->send(kernel::word::ping);
       asked_ = now;
     }
   }
   look_later(seen);
-}
-
-bool child::anything_in_flight() noexcept {
-  auto& cell = cells_->at(*cell_);
-  if (cell.in_flight) return true;
-  cell.watched = 0;
-  // A request that began just before that store believes itself watched: look again. Where one
-  // began after it, `watched` is set again and BUSY=1 is under way.
-  return cell.in_flight && cell.watched.exchange(1) == 0;
 }
 
 }  // namespace supervisor

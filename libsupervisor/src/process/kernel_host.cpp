@@ -2,21 +2,12 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/system/system_error.hpp>
-#include <map>
 
 #include "kernel/accept_queue.hpp"
 #include "kernel/descriptors.hpp"
-#include "kernel/memory_events.hpp"
 #include "kernel/sockets.hpp"
-#include "kernel/usage.hpp"
-#include "process/child.hpp"
-#include "process/command.hpp"
-#include "process/mold_program.hpp"
-#include "process/probe_runner.hpp"
-#include "process/relays.hpp"
-#include "process/services.hpp"
+#include "process/kernel_host_impl.hpp"
 
 namespace asio = boost::asio;
 
@@ -29,122 +20,7 @@ namespace {
 constexpr std::size_t most_prepared = 4;
 constexpr auto prepare_after = std::chrono::milliseconds(20);
 
-class kernel_host final : public host {
- public:
-  kernel_host(asio::any_io_executor executor, journal& log, kernel_host_options options)
-      : services_(std::move(executor), log, std::move(options)),
-        memory_(services_.options.memory_events),
-        listeners_(std::move(services_.options.inherited), services_.options.on_listener) {}
-  ~kernel_host() override;
-
-  time_point now() const noexcept override { return steady_now(); }
-  wall_time wall_now() const noexcept override {
-    return std::chrono::time_point_cast<duration>(std::chrono::system_clock::now());
-  }
-  std::uint64_t random() noexcept override { return services_.random(); }
-  duration asleep() const noexcept override { return kernel::time_asleep(); }
-  asio::any_io_executor executor() noexcept override { return services_.executor; }
-  bool in_loop() const noexcept override {
-    using strand = asio::strand<asio::any_io_executor>;
-    auto* ours = services_.executor.target<strand>();
-    return !ours || ours->running_in_this_thread();
-  }
-  bool makes_functions() const noexcept override { return !services_.options.program.empty(); }
-  timer_id call_at(time_point when, std::function<void()> work) override {
-    return services_.timers.call_at(when, std::move(work));
-  }
-  void cancel(timer_id id) noexcept override { services_.timers.cancel(id); }
-
-  listener_spec listen(const listener_spec& wanted) override;
-  std::vector<listener_spec> listeners() const override { return listeners_.addresses(); }
-  void close_listener(const std::string& name) override { listeners_.close(name); }
-  void remove_listener_files() noexcept override { listeners_.remove_files(); }
-
-  unsigned queued(const listener_names& names) const override;
-  watch_id watch_queue(const listener_names& names, std::function<void()> readable) override;
-  void cancel_watch(watch_id id) noexcept override { queue_watches_.erase(id); }
-
-  void open_program(const std::string& pool, std::uint64_t generation,
-                    std::shared_ptr<const spec> what, observer changed) override;
-  program_view program(const std::string& pool, std::uint64_t generation) const override;
-  void close_program(const std::string& pool, std::uint64_t generation) override;
-
-  child_id launch(const launch_request&, observer) override;
-  child_id find(const child_key&) const override;
-  const child_view& look(child_id id) const override { return children_.at(id).process->view(); }
-  void watch(child_id id, observer changed) override {
-    if (auto it = children_.find(id); it != children_.end())
-      it->second.process->watch(std::move(changed));
-  }
-  std::optional<scoreboard> sample(child_id id) const override {
-    auto it = children_.find(id);
-    return it == children_.end() ? std::nullopt : it->second.process->sample();
-  }
-  std::optional<std::uint64_t> memory(child_id id) const override;
-  std::optional<duration> cpu_time(child_id id) const override;
-  probe_id start_probe(child_id, const probe&, std::function<void(probe_result)> done) override;
-  void cancel_probe(probe_id) noexcept override;
-  boost::system::error_code signal(child_id id, int number) override;
-  void serves(child_id) noexcept override;
-  void tell_terms(child_id, const leave_terms&) noexcept override;
-  void poke(child_id id) noexcept override {
-    if (auto it = children_.find(id); it != children_.end()) it->second.process->poke();
-  }
-  void forget(child_id) override;
-  void on_report(
-      std::function<void(const child_key&, std::shared_ptr<const exit_report>)> sink) override {
-    report_ = std::move(sink);
-  }
-
-  signal_feed& signals() override;
-
- private:
-  using program_name = std::pair<std::string, std::uint64_t>;  ///< pool and generation
-  struct generation {
-    std::shared_ptr<const spec> what;
-    std::vector<listener_table::named> listeners;
-    std::shared_ptr<mold_program> mold;          ///< of functions
-    program_view view;                           ///< of a command
-    kernel::credentials who;                     ///< of a command
-    std::optional<kernel::pinned_program> file;  ///< of a command that could be found
-    std::vector<std::shared_ptr<child>> prepared;
-    std::size_t to_prepare = 0;
-    timer_id preparing = 0;
-    const program_view& view_now() const noexcept { return mold ? mold->view() : view; }
-  };
-  struct held {
-    std::shared_ptr<child> process;
-    bool forgotten = false;
-    std::vector<std::unique_ptr<shards::lease>> leases;
-  };
-
-  std::vector<relay> relays_of(const std::string& pool, const generation&);
-  bool others_serve_the_same(const child&) const;
-  pid_t pid_of(child_id) const noexcept;
-  std::shared_ptr<child> make_child(std::shared_ptr<const spec>);
-  std::shared_ptr<child> take_child(generation&);
-  void prepare_later(const program_name&);
-  void prepare(const program_name&);
-  static void open_command(generation&);
-  void start(held&, const generation&);
-  void watch_descriptors();
-  void on_over(child&, std::shared_ptr<const exit_report>);
-  void drop(child_id);
-
-  process_services services_;
-  kernel::memory_events memory_;
-  listener_table listeners_;
-  std::map<program_name, generation> programs_;
-  relays relays_;
-  std::map<child_id, held> children_;
-  std::map<child_key, child_id> keys_;
-  child_id last_ = 0;
-  std::map<probe_id, probe_end> probes_;
-  std::map<watch_id, std::vector<watched_fd>> queue_watches_;
-  std::uint64_t last_look_ = 0;
-  std::function<void(const child_key&, std::shared_ptr<const exit_report>)> report_;
-  std::unique_ptr<signal_feed> signals_;
-};
+}  // namespace
 
 kernel_host::~kernel_host() {
   for (auto& [name, program] : programs_)
@@ -155,11 +31,15 @@ listener_spec kernel_host::listen(const listener_spec& wanted) {
   auto spec = listeners_.open(wanted);
   auto socket = listeners_.find(listener_names({spec.name})).front().second;
   if (!spec.sharded || socket->parts) return spec;
-  auto pass = [this](const shard_user& to, int connection) {
+  socket->parts =
+      std::make_shared<shards>(services_, socket->fd.get(), spec.backlog, passer_to_workers());
+  return spec;
+}
+
+shards::passer kernel_host::passer_to_workers() {
+  return [this](const shard_user& to, int connection) {
     return relays_.give(to.pool, to.listener, connection);
   };
-  socket->parts = std::make_shared<shards>(services_, socket->fd.get(), spec.backlog, pass);
-  return spec;
 }
 
 void kernel_host::open_program(const std::string& pool, std::uint64_t number,
@@ -170,6 +50,8 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
   bool failed = program.mold && program.mold->view().failed;
   if (!added && program.mold && !failed) return program.mold->watch(std::move(changed));
   if (added || failed) program.what = std::move(what);
+  if (added) services_.save_anew();
+  if (added && go_on(it->first, program, changed)) return;
   if (added) program.listeners = listeners_.find(program.what->listeners);
   if (program.what->is_function()) {
     program.mold = std::make_shared<mold_program>(
@@ -201,9 +83,12 @@ program_view kernel_host::program(const std::string& pool, std::uint64_t number)
 
 void kernel_host::close_program(const std::string& pool, std::uint64_t number) {
   auto node = programs_.extract({pool, number});
-  if (!node.empty() && node.mapped().mold) node.mapped().mold->close();
+  if (node.empty()) return;
+  services_.save_anew();
+  if (node.mapped().mold) node.mapped().mold->close();
+  if (is_kept()) services_.options.store->drop(node.mapped().file_held);
   auto of_pool = [&](auto& each) { return each.first.first == pool; };
-  if (std::ranges::none_of(programs_, of_pool)) relays_.forget(pool);
+  if (std::ranges::none_of(programs_, of_pool)) relays_.forget(pool, services_.options.store);
 }
 
 std::vector<relay> kernel_host::relays_of(const std::string& pool, const generation& program) try {
@@ -310,6 +195,7 @@ void kernel_host::start(held& fresh, const generation& program) {
     auto taken =
         take_listeners(program.listeners, made.slot(), made.view().key.pool, !!program.mold);
     fresh.leases = std::move(taken.leases);
+    if (!taken.own.empty()) watch_new_shards();
     if (program.mold)
       made.start_function(program.mold, std::move(taken.own));
     else
@@ -355,12 +241,24 @@ watch_id kernel_host::watch_queue(const listener_names& names, std::function<voi
     queue_watches_.erase(id);
     tell();
   };
+  queue_watches_.emplace(id, queue_watch{names, told, watch_sockets(names, told)});
+  return id;
+}
+
+std::vector<watched_fd> kernel_host::watch_sockets(const listener_names& names,
+                                                   const std::function<void()>& told) {
   std::vector<watched_fd> watched;
   for (auto& [name, socket] : listeners_.find(names))
     for (int each : socket->sockets())
       watched.emplace_back(services_.executor, kernel::share_listener(each), told);
-  queue_watches_.emplace(id, std::move(watched));
-  return id;
+  return watched;
+}
+
+/// Who waits for connections is to see those of a slot that came later, too.
+void kernel_host::watch_new_shards() try {
+  for (auto& [id, watch] : queue_watches_) watch.sockets = watch_sockets(watch.names, watch.told);
+} catch (const boost::system::system_error&) {
+  // No descriptor left: those it has are watched, and all when it is armed again.
 }
 
 pid_t kernel_host::pid_of(child_id id) const noexcept {
@@ -429,8 +327,6 @@ signal_feed& kernel_host::signals() {
   if (!signals_) signals_ = kernel_signals(services_.executor);
   return *signals_;
 }
-
-}  // namespace
 
 std::unique_ptr<host> make_kernel_host(asio::any_io_executor executor, journal& log,
                                        kernel_host_options options) {

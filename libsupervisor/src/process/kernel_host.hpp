@@ -6,10 +6,13 @@
 #include <string>
 
 #include "host/host.hpp"
+#include "process/descriptor_store.hpp"
 #include "process/listener_table.hpp"
 #include "supervisor/journal.hpp"
 
 namespace supervisor {
+
+class saved_memory;
 
 struct kernel_host_options {
   std::string name;                    ///< of the supervisor, for ps
@@ -33,6 +36,11 @@ struct kernel_host_options {
   /// The kernel kills a command when the thread that made it ends (PR_SET_PDEATHSIG): for a program
   /// of one thread, where that is the program.
   bool end_with_thread = true;
+  /// Where what must outlive this process is held, longer than the host lives; null: nowhere.
+  descriptor_store* store = nullptr;
+  /// What another process has saved there; null: none has.
+  std::shared_ptr<saved_memory> saved;
+  pid_t predecessor = 0;  ///< that process, whose children are our parent's by now
   /// Descendants whose parent dies fall to this process, which reaps them. It needs SIGCHLD then.
   bool reaps_orphans = false;
   /// How long the end waits for children that were sent KILL, so that no zombie is left to whoever

@@ -11,6 +11,13 @@
 
 namespace supervisor {
 
+open_listener::~open_listener() {
+  remove_file();
+  if (!store) return;
+  store->drop(where);
+  store->drop(file_where);
+}
+
 void open_listener::remove_file() noexcept {
   if (file) kernel::remove_listener(address, file);
 }
@@ -66,6 +73,12 @@ void listener_table::close(const std::string& name) {
 void listener_table::remove_files() noexcept {
   for (auto& each : sockets_)
     if (auto socket = each.lock()) socket->remove_file();
+}
+
+void listener_table::restore(std::vector<std::shared_ptr<open_listener>> sockets,
+                             std::vector<named> names) {
+  sockets_.assign(sockets.begin(), sockets.end());
+  names_ = std::move(names);
 }
 
 std::vector<listener_spec> listener_table::addresses() const {

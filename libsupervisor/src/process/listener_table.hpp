@@ -10,6 +10,7 @@
 
 #include "kernel/service_manager.hpp"
 #include "kernel/unique_fd.hpp"
+#include "process/descriptor_store.hpp"
 #include "process/shards.hpp"
 #include "supervisor/listener.hpp"
 
@@ -19,11 +20,13 @@ namespace supervisor {
 struct open_listener {
   open_listener(listener_spec a, kernel::unique_fd socket, kernel::unique_fd made)
       : address(std::move(a)), fd(std::move(socket)), file(std::move(made)) {}
-  ~open_listener() { remove_file(); }
+  ~open_listener();
   open_listener(const open_listener&) = delete;
   void remove_file() noexcept;
   listener_spec address;
   kernel::unique_fd fd;
+  descriptor_store* store = nullptr;  ///< holds both, to outlive us
+  descriptor_store::index where = 0, file_where = 0;
   kernel::unique_fd file;  ///< of a unix socket that we made; an inherited one's is its maker's
   std::shared_ptr<shards> parts;  ///< of a sharded one
   /// It, or all of its shards.
@@ -48,6 +51,9 @@ class listener_table {
   std::vector<listener_spec> addresses() const;
   /// Those of these names that are open; without names all.
   std::vector<named> find(const std::optional<std::vector<std::string>>& names) const;
+  /// Sockets that another process has left open, and what their names mean.
+  void restore(std::vector<std::shared_ptr<open_listener>>, std::vector<named>);
+  const std::vector<named>& names() const noexcept { return names_; }
 
  private:
   std::shared_ptr<open_listener> find_open(const std::string& address);

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
+#include <chrono>
 #include <deque>
 #include <map>
 
@@ -151,8 +152,10 @@ void mold_client::impl::dispatch(std::string_view bytes) {
   if (what == kind::forked) {
     for (auto count = in.number(); count > 0 && !over; --count) {
       const auto id = in.number();
+      const auto pid = static_cast<pid_t>(in.number());
+      if (!open.contains(id)) continue;  // another's order
       --unanswered;
-      settle(id, static_cast<pid_t>(in.number()), {});
+      settle(id, pid, {});
     }
     return;
   }
@@ -164,6 +167,7 @@ void mold_client::impl::dispatch(std::string_view bytes) {
   error.error = static_cast<int>(in.number());
   error.what = in.text();
   if (what == kind::failed) {
+    if (!open.contains(id)) return;
     --unanswered;
     return settle(id, -1, std::move(error));
   }
@@ -190,6 +194,17 @@ mold_client::mold_client(asio::any_io_executor executor, kernel::unique_fd socke
     : impl_(std::make_shared<impl>(std::move(executor), std::move(socket), std::move(told))) {
   impl_->wait();
 }
+
+mold_client::mold_client(in_service, asio::any_io_executor executor, kernel::unique_fd socket,
+                         observer told)
+    : mold_client(std::move(executor), std::move(socket), std::move(told)) {
+  impl_->ready = true;
+  // Behind any that another process has given.
+  impl_->last_id =
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+}
+
+int mold_client::socket() const noexcept { return impl_->socket.native_handle(); }
 
 mold_client::~mold_client() {
   impl_->over = true;

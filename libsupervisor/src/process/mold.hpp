@@ -30,6 +30,8 @@ inline constexpr const char* worker_short_name = "prefork-worker";
 /// The environment by which a program knows that it is to be a mold: "FD:PID", the inherited socket
 /// and the parent that made it. Taken out of the environment before the user's code runs.
 inline constexpr const char* mold_variable = "SUPERVISOR_MOLD";
+/// Behind that: it and its workers do not end with that parent, but with its socket.
+inline constexpr const char* mold_outlives = ":outlives";
 
 /// What a mold is told once, before preload.
 struct mold_setup {
@@ -62,11 +64,15 @@ class mold_client {
     std::function<void()> closed;  ///< the mold is gone; open orders have failed before
   };
   mold_client(boost::asio::any_io_executor, kernel::unique_fd socket, observer);
+  /// Of a mold that is ready already. What it answers to somebody before us is passed over.
+  struct in_service {};
+  mold_client(in_service, boost::asio::any_io_executor, kernel::unique_fd socket, observer);
   ~mold_client();  ///< closing its socket ends the mold; open orders are dropped uncalled
   mold_client(const mold_client&) = delete;
 
   /// Sends the setup with its descriptors. Never blocks, as nothing was sent before.
   void setup(const mold_setup&);
+  int socket() const noexcept;
   /// Orders a worker, together with what else is ordered in this turn of the loop. `done` gets its
   /// pid - a child of this process, made by CLONE_PARENT - or why there is none; EPIPE or
   /// ECONNRESET when the mold died first, in which case a worker may exist whose channel tells.

@@ -42,38 +42,42 @@ void mold_program::open() {
 void mold_program::start() {
   auto socket = kernel::make_channel();
   auto plan = plan_mold(program_.get(), services_.options.arguments, socket.theirs.get(),
-                        services_.descriptors);
+                        services_.descriptors, services_.options.end_with_thread);
   auto [process, failed] = ::supervisor::launch(services_.executor, std::move(plan));
   socket.theirs.reset();
   died_.reset();
   hung_ = false;
   refused_ = std::move(failed);
-  ready_ = false;
+  ready_ = another_ = false;
   pid_ = process.pid();
+  // Kept alive by the process, which may outlive the last owner after close(): to bury it.
+  process_ = services_.children.hold(
+      std::move(process),
+      {[owner = shared_from_this()](exit_status status) { owner->on_died(status); }, [](auto&) {}});
+  client_ =
+      std::make_unique<mold_client>(services_.executor, std::move(socket.ours), client_observer());
+  event started(event_kind::mold_started);
+  started.pool = pool_;
+  started.generation = generation_;
+  started.pid = pid_;
+  services_.log.record(std::move(started));
+  services_.save_anew();
+  expect_answer();
+  client_->setup({pool_, generation_, what_, listeners_, relays_, cells_->memory(),
+                  activity_cells::count, services_.options.name});
+}
+
+mold_client::observer mold_program::client_observer() {
   auto self = weak_from_this();
   auto call = [self](auto member) {
     return [self, member](auto&&... arguments) {
       if (auto alive = self.lock()) (alive.get()->*member)(arguments...);
     };
   };
-  // Kept alive by the process, which may outlive the last owner after close(): to bury it.
-  process_ = services_.children.hold(
-      std::move(process),
-      {[owner = shared_from_this()](exit_status status) { owner->on_died(status); }, [](auto&) {}});
   auto refuse = [self](launch_error error) {
     if (auto alive = self.lock()) alive->refused_ = std::move(error);
   };
-  client_ = std::make_unique<mold_client>(
-      services_.executor, std::move(socket.ours),
-      mold_client::observer{call(&mold_program::on_ready), refuse, call(&mold_program::on_closed)});
-  event started(event_kind::mold_started);
-  started.pool = pool_;
-  started.generation = generation_;
-  started.pid = pid_;
-  services_.log.record(std::move(started));
-  expect_answer();
-  client_->setup({pool_, generation_, what_, listeners_, relays_, cells_->memory(),
-                  activity_cells::count, services_.options.name});
+  return {call(&mold_program::on_ready), refuse, call(&mold_program::on_closed)};
 }
 
 void mold_program::close() {
@@ -83,6 +87,7 @@ void mold_program::close() {
   strays_ |= std::any_of(orders_.begin(), orders_.end(), [](auto& o) { return o.second.given; });
   client_.reset();
   services_.children.signal(process_, SIGKILL);
+  let_go();
   view_.open = false;
   fail_orders({"mold", ECANCELED, "the program was closed"});
 }
@@ -139,6 +144,7 @@ void mold_program::expect_answer() {
 void mold_program::on_ready() {
   ready_ = true;
   ready_at_ = steady_now();
+  services_.save_anew();
   expect_answer();
   for (auto& [id, order] : orders_)
     if (!order.given) give(id, order);
@@ -163,6 +169,8 @@ void mold_program::on_died(exit_status status) {
   if (patience_) services_.timers.cancel(std::exchange(patience_, 0));
   services_.children.bury(process_);
   process_ = 0;
+  drop_mold();
+  services_.save_anew();
   record_exit();
   if (!client_) on_gone();
 }
@@ -201,12 +209,16 @@ void mold_program::start_later(bool was_ready) {
     auto alive = self.lock();
     if (!alive) return;
     alive->retry_ = 0;
-    try {
-      alive->start();
-    } catch (const boost::system::system_error&) {
-      alive->start_later(false);
-    }
+    alive->start_again();
   });
+}
+
+void mold_program::start_again() {
+  try {
+    start();
+  } catch (const boost::system::system_error&) {
+    start_later(false);
+  }
 }
 
 void mold_program::fail(launch_error error) {

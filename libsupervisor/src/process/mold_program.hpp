@@ -10,6 +10,7 @@
 #include "host/host.hpp"
 #include "process/activity_cells.hpp"
 #include "process/mold.hpp"
+#include "process/saved_host.hpp"
 #include "process/services.hpp"
 
 namespace supervisor {
@@ -29,11 +30,17 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
                std::function<void()> at_rest);
   /// What goes wrong is told through view() and `changed`.
   void open();
+  /// In place of open(): goes on with what another process has left, a mold at best.
+  void go_on(const saved_mold&);
+  /// As plain data, with what it needs held.
+  saved_mold save();
   /// Ends the mold; every open order fails.
   void close();
 
   const program_view& view() const noexcept { return view_; }
   void watch(host::observer changed) { changed_ = std::move(changed); }
+  /// A mold forks for whoever has started it: such workers are children of our parent's.
+  bool forks_for_another() const noexcept { return another_; }
   const std::shared_ptr<activity_cells>& cells() const noexcept { return cells_; }
 
   /// Has a worker forked. The order's descriptors stay open until `done`.
@@ -53,7 +60,11 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   };
 
   void start();
+  mold_client::observer client_observer();
+  void let_go() noexcept;
+  void drop_mold() noexcept;
   void start_later(bool was_ready);
+  void start_again();
   void give(child_id, order&);
   void on_answer(child_id, pid_t, std::optional<launch_error>);
   void expect_answer();
@@ -80,6 +91,8 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   program_view view_;
   std::shared_ptr<activity_cells> cells_;
   kernel::unique_fd program_;
+  saved_mold held_;       ///< of which only the places count
+  bool another_ = false;  ///< process has started this mold
 
   std::unique_ptr<mold_client> client_;
   reaper::key process_ = 0;

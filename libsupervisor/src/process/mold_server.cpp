@@ -36,8 +36,9 @@ using mold_wire::kind;
 
 namespace {
 
-/// Whose children the workers are to be; from mold_variable.
+/// Whose children the workers are to be, and whether they go on without it; from mold_variable.
 pid_t master = 0;
+bool outlives = false;
 
 /// Why this process can be no mold.
 struct refusal {
@@ -254,6 +255,7 @@ void assume_role(const mold& self) {
   if (const char* failed = kernel::assume(self.who)) give_up(stage::identity, failed, errno);
   // Last of all that may fail: a change of credentials clears it (PR_SET_PDEATHSIG(2const)). When
   // the master died before, no signal will come.
+  if (outlives) return;
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
     give_up(stage::death_signal, "PR_SET_PDEATHSIG", errno);
   if (getppid() != master) give_up(stage::death_signal, "the supervisor is gone", ESRCH);
@@ -397,7 +399,12 @@ kernel::unique_fd take_mold_socket() {
   auto first = std::from_chars(text.data(), end, fd);
   if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ':') return {};
   auto second = std::from_chars(first.ptr + 1, end, master);
-  if (second.ec != std::errc{} || second.ptr != end || master != getppid()) return {};
+  outlives = second.ec == std::errc{} && second.ptr == text.data() + text.rfind(':') &&
+             text.ends_with(mold_outlives);
+  if (second.ec != std::errc{} || (second.ptr != end && !outlives)) return {};
+  // Between our making and now: nobody is there to talk to.
+  if (outlives && master != getppid()) _exit(1);
+  if (master != getppid()) return {};
   int type = 0;
   socklen_t length = sizeof type;
   if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_SEQPACKET) return {};
@@ -412,8 +419,9 @@ int run_mold(int argc, char** argv, kernel::unique_fd socket,
   self.program = path.substr(path.rfind('/') + 1);
   self.socket = std::move(socket);
   if (master == 0) master = getppid();
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // a belt: the closed socket ends the mold too
-  ::signal(SIGPIPE, SIG_IGN);        // in preload too
+  // A belt: the closed socket ends the mold too.
+  if (!outlives) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::signal(SIGPIPE, SIG_IGN);  // in preload too
   kernel::take_title_area();
   kernel::set_short_name(mold_short_name);
   use_null_stdin();

@@ -46,6 +46,7 @@ class notify_server {
   void drain();
   /// To the worker; never waits. False when it did not take it.
   bool send(std::string_view word) noexcept;
+  int socket() const noexcept { return socket_.get(); }
 
  private:
   bool receive(notification&);

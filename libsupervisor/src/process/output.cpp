@@ -34,7 +34,9 @@ bool line_reader::read_some() {
   char buffer[bytes_a_turn];
   ssize_t size = ::read(pipe_.get(), buffer, sizeof buffer);
   if (size > 0) {
+    const bool had_rest = !rest_.empty();
     take({buffer, static_cast<std::size_t>(size)});
+    if (rest_changed_ && (had_rest || !rest_.empty())) rest_changed_();
     return true;
   }
   if (size == 0 || (errno != EAGAIN && errno != EINTR)) end();

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "process/watched_fd.hpp"
 
@@ -21,6 +22,12 @@ class line_reader {
               std::function<void()> ended);
 
   bool ended() const noexcept { return !pipe_; }
+  int pipe() const noexcept { return pipe_.get(); }
+  /// The beginning of a line whose end has not come.
+  const std::string& rest() const noexcept { return rest_; }
+  void begin_with(std::string rest) { rest_ = std::move(rest); }
+  /// Calls `changed` when that is another one, once what came before is told.
+  void on_rest(std::function<void()> changed) { rest_changed_ = std::move(changed); }
   /// Takes what is there, as much as in one turn of the loop, without waiting for that.
   void read();
   /// The deadline has passed: takes what is there, and ends.
@@ -33,6 +40,7 @@ class line_reader {
 
   on_line on_line_;
   std::function<void()> ended_;
+  std::function<void()> rest_changed_;
   std::string rest_;  ///< a line not yet ended
   watched_fd pipe_;
 };

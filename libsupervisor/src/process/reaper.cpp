@@ -14,6 +14,11 @@ namespace {
 /// How soon a child is looked at again that the kernel does not watch for us: its pidfd had no room
 /// in the set, or was readable before the child could be reaped.
 constexpr auto look_again = std::chrono::milliseconds(50);
+/// How long after its death another's child is `lost` of whose end nobody tells.
+constexpr auto until_lost = std::chrono::seconds(1);
+
+/// What is told of a place may be of who had it before.
+bool is_over(int pidfd) { return kernel::wait_readable(pidfd, duration{}); }
 
 time_point now() {
   return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
@@ -31,7 +36,7 @@ reaper::~reaper() {
   auto deadline = now() + last_wait_;
   for (auto& [id, held] : entries_) {
     int fd = held.process.pidfd();
-    if (held.killed || held.dead) kernel::reap_within(fd, deadline - now());
+    if (!held.others && (held.killed || held.dead)) kernel::reap_within(fd, deadline - now());
   }
 }
 
@@ -43,6 +48,32 @@ reaper::key reaper::hold(held_process process, observer tell) {
   // A child that is dead already is told by this, too: adding what is readable is an event.
   if (kernel::add_pidfd(set_.get(), fd, id)) look_later(id);
   return id;
+}
+
+reaper::key reaper::hold_of_another(held_process process, std::uint32_t place, observer tell) {
+  int fd = process.pidfd();
+  auto id = hold(std::move(process), std::move(tell));
+  entries_.at(id).others = place;
+  auto told = early_.extract(place);
+  if (told && is_over(fd)) entries_.at(id).early = told.mapped();
+  return id;
+}
+
+void reaper::ended_at(std::uint32_t place, const kernel::obituary& last) {
+  for (auto& [id, held] : entries_) {
+    if (held.others != place) continue;
+    if (is_over(held.process.pidfd())) ended(id, last);
+    return;
+  }
+  early_[place] = last;
+}
+
+void reaper::ended(key id, const kernel::obituary& last) {
+  auto it = entries_.find(id);
+  if (it == entries_.end() || it->second.dead) return;
+  it->second.last = last;
+  on_death(id, last.status);
+  clear_later();
 }
 
 void reaper::adopt(held_process process, std::function<void()> gone) {
@@ -57,11 +88,15 @@ void reaper::adopt(held_process process, std::function<void()> gone) {
   strays_.insert(id);
 }
 
-void reaper::adopt_strangers(std::vector<pid_t> children) {
+std::vector<pid_t> reaper::strangers(std::vector<pid_t> pids) const {
   std::set<pid_t> known;
   for (auto& [id, held] : entries_) known.insert(held.process.pid());
-  for (pid_t pid : children) {
-    if (known.contains(pid)) continue;
+  std::erase_if(pids, [&](pid_t pid) { return known.contains(pid); });
+  return pids;
+}
+
+void reaper::adopt_strangers(std::vector<pid_t> children) {
+  for (pid_t pid : strangers(std::move(children))) {
     adopt(held_process(executor_, pid, kernel::open_pidfd(pid)));
     entries_.at(last_).stranger = true;
   }
@@ -119,6 +154,16 @@ bool reaper::holds(pid_t pid) const noexcept {
                      [pid](auto& each) { return each.second.process.pid() == pid; });
 }
 
+int reaper::pidfd(key id) const noexcept {
+  auto it = entries_.find(id);
+  return it == entries_.end() ? -1 : it->second.process.pidfd();
+}
+
+bool reaper::is_of_another(key id) const noexcept {
+  auto it = entries_.find(id);
+  return it != entries_.end() && it->second.others;
+}
+
 void reaper::look() {
   // What does not fit stays readable, and brings us back here.
   for (auto id : kernel::take_pidfds(set_.get())) {
@@ -131,7 +176,8 @@ void reaper::look() {
 
 void reaper::look_later(key id) {
   auto it = entries_.find(id);
-  if (it == entries_.end() || it->second.dead || std::exchange(it->second.looking, true)) return;
+  if (it == entries_.end() || it->second.dead || it->second.others) return;
+  if (std::exchange(it->second.looking, true)) return;
   timers_.call_at(now() + look_again, [this, id] {
     auto still = entries_.find(id);
     if (still == entries_.end()) return;
@@ -145,12 +191,24 @@ void reaper::look_later(key id) {
 void reaper::check(key id) {
   auto it = entries_.find(id);
   if (it == entries_.end() || it->second.dead) return;
-  auto& held = it->second;
-  auto status = kernel::peek_exit(held.process.pidfd());
-  if (!status) return;
+  if (auto& early = it->second.early) return ended(id, kernel::obituary(*early));
+  if (it->second.others) return wait_for_end(id);
+  auto status = kernel::peek_exit(it->second.process.pidfd());
+  if (status) on_death(id, *status);
+}
+
+void reaper::on_death(key id, const exit_status& status) {
+  auto& held = entries_.at(id);
   held.dead = held.telling = true;
-  fresh_.emplace_back(id, *status);
-  held.tell.died(*status);
+  fresh_.emplace_back(id, status);
+  held.tell.died(status);
+}
+
+void reaper::wait_for_end(key id) {
+  std::weak_ptr<void> alive = alive_;
+  timers_.call_at(now() + until_lost, [this, id, alive] {
+    if (!alive.expired()) ended(id, {});
+  });
 }
 
 /// The replacements are made first: whom these deaths concern was posted before us, and twice
@@ -171,9 +229,10 @@ void reaper::clear_away(key id, const exit_status& status) {
   if (it == entries_.end()) return;  // a stray whose owner came
   auto& held = it->second;
   held.telling = false;
-  // With the status lost nothing pins the number any more: it may be a stranger's by now.
-  if (status.how() != exit_status::kind::lost && !held.stranger)
-    kernel::kill_group(held.process.pid());
+  // With the status lost nothing pins the number any more: it may be a stranger's by now. Whoever
+  // reaps another's child has done this.
+  bool ours = !held.others && !held.stranger && status.how() != exit_status::kind::lost;
+  if (ours) kernel::kill_group(held.process.pid());
   if (held.buried) return finish(id);
   if (auto cleared = std::move(held.tell.cleared)) cleared();  // may bury it
 }
@@ -181,7 +240,7 @@ void reaper::clear_away(key id, const exit_status& status) {
 void reaper::finish(key id) {
   auto it = entries_.find(id);
   int fd = it->second.process.pidfd();
-  auto last = kernel::reap(fd);
+  auto last = it->second.others ? it->second.last : kernel::reap(fd);
   kernel::remove_pidfd(set_.get(), fd);
   auto tell = std::move(it->second.tell.reaped);
   entries_.erase(it);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <utility>
 #include <vector>
@@ -40,8 +41,12 @@ class reaper {
   /// One that nobody has asked for: reaped when it dies and nobody can come any more to hold it.
   /// `gone` is called once it is reaped here.
   void adopt(held_process, std::function<void()> gone = {});
-  /// The same for those of these children that nobody holds, but what is left of their process
-  /// groups lives on. Throws system_error.
+  /// One that is a child of somebody else's, who tells of its end by ended_at() with this place:
+  /// died here before, it is `lost` if that does not come.
+  key hold_of_another(held_process, std::uint32_t place, observer);
+  void ended_at(std::uint32_t place, const kernel::obituary&);
+  /// The same as adopt() for those of these children that nobody holds, but what is left of their
+  /// process groups lives on. Throws system_error.
   void adopt_strangers(std::vector<pid_t> children);
   /// For as long as anybody keeps what this gives, a child may be there whose owner has yet to be
   /// told its number, by a mold: an adopted one that dies meanwhile stays, and its status with it.
@@ -50,6 +55,10 @@ class reaper {
   /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
   void bury(key);
   bool holds(pid_t) const noexcept;
+  /// Those of them that it does not hold.
+  std::vector<pid_t> strangers(std::vector<pid_t>) const;
+  int pidfd(key) const noexcept;  ///< -1 where it is not held
+  bool is_of_another(key) const noexcept;
 
  private:
   struct entry {
@@ -59,13 +68,19 @@ class reaper {
     bool telling = false;  ///< `died` runs, or the rest of the group is still to be killed
     bool buried = false;   ///< bury() came meanwhile
     bool killed = false;
-    bool stranger = false;  ///< its group is not ours to kill
-    bool looking = false;   ///< it is looked at by the clock
+    bool stranger = false;                       ///< its group is not ours to kill
+    bool looking = false;                        ///< it is looked at by the clock
+    std::uint32_t others = 0;                    ///< it is another's child: its place
+    kernel::obituary last = {};                  ///< of that
+    std::optional<kernel::obituary> early = {};  ///< came before it was held
   };
 
   void look();
   void look_later(key);
   void check(key);
+  void on_death(key, const exit_status&);
+  void wait_for_end(key);
+  void ended(key, const kernel::obituary&);
   void clear_away(key, const exit_status&);
   void clear_later();
   void finish(key);
@@ -77,9 +92,10 @@ class reaper {
   duration last_wait_;
   watched_fd set_;  ///< of all their pidfds
   std::map<key, entry> entries_;
-  std::set<key> strays_;                            ///< of those, the adopted ones
-  std::weak_ptr<void> expected_;                    ///< see expect()
-  std::vector<std::pair<key, exit_status>> fresh_;  ///< deaths told, and not cleared away
+  std::map<std::uint32_t, kernel::obituary> early_;  ///< ends of who is yet to be held, by place
+  std::set<key> strays_;                             ///< of those, the adopted ones
+  std::weak_ptr<void> expected_;                     ///< see expect()
+  std::vector<std::pair<key, exit_status>> fresh_;   ///< deaths told, and not cleared away
   key last_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<char>();
 };

@@ -10,6 +10,7 @@
 #include "kernel/channel.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/sockets.hpp"
+#include "process/saved_host.hpp"
 #include "worker/boot.hpp"
 
 namespace supervisor {
@@ -23,8 +24,8 @@ class relays {
     std::vector<relay> all;
     for (auto& name : listeners) {
       auto [it, fresh] = pairs_.try_emplace({pool, name});
-      if (fresh) it->second = kernel::make_channel();
-      all.push_back({name, it->second.ours.get(), it->second.theirs.get()});
+      if (fresh) it->second.both = kernel::make_channel();
+      all.push_back({name, it->second.both.ours.get(), it->second.both.theirs.get()});
     }
     return all;
   }
@@ -32,16 +33,40 @@ class relays {
   bool give(const std::string& pool, const std::string& listener, int connection) const {
     auto it = pairs_.find({pool, listener});
     return it != pairs_.end() &&
-           kernel::send_packet(it->second.theirs.get(), kernel::word::connection, {&connection, 1},
-                               MSG_DONTWAIT) == 0;
+           kernel::send_packet(it->second.both.theirs.get(), kernel::word::connection,
+                               {&connection, 1}, MSG_DONTWAIT) == 0;
   }
   /// The pool is no more.
-  void forget(const std::string& pool) {
-    std::erase_if(pairs_, [&](auto& each) { return each.first.first == pool; });
+  void forget(const std::string& pool, descriptor_store* store) {
+    std::erase_if(pairs_, [&](auto& each) {
+      if (each.first.first != pool) return false;
+      if (store)
+        for (auto where : {each.second.ours, each.second.theirs}) store->drop(where);
+      return true;
+    });
+  }
+  /// Held by the store from the first saving on, with what waits in them.
+  std::vector<saved_relay> save(descriptor_store& store) {
+    std::vector<saved_relay> all;
+    for (auto& [name, ends] : pairs_) {
+      if (!ends.ours) ends.ours = store.hold(ends.both.ours.get());
+      if (!ends.theirs) ends.theirs = store.hold(ends.both.theirs.get());
+      all.push_back({name.first, name.second, ends.ours, ends.theirs});
+    }
+    return all;
+  }
+  void restore(descriptor_store& store, const std::vector<saved_relay>& saved) {
+    for (auto& each : saved)
+      pairs_[{each.pool, each.listener}] = {
+          {store.take(each.ours), store.take(each.theirs)}, each.ours, each.theirs};
   }
 
  private:
-  std::map<std::pair<std::string, std::string>, kernel::ends> pairs_;
+  struct kept_ends {
+    kernel::ends both;
+    held_index ours = 0, theirs = 0;
+  };
+  std::map<std::pair<std::string, std::string>, kept_ends> pairs_;
 };
 
 }  // namespace supervisor

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <boost/asio/any_io_executor.hpp>
+#include <functional>
 #include <optional>
 #include <random>
 
@@ -14,6 +15,8 @@
 #include "process/timer_queue.hpp"
 
 namespace supervisor {
+
+struct saved_change;
 
 struct process_services {
   process_services(boost::asio::any_io_executor e, journal& j, kernel_host_options o)
@@ -34,6 +37,9 @@ struct process_services {
   timer_queue timers{executor};
   reaper children{executor, timers, options.last_wait};
   std::optional<orphan_watch> orphans;
+  /// Where another may go on from us: adds to what is saved, and wants it saved anew.
+  std::function<void(const saved_change&)> keep;
+  std::function<void()> save_anew = [] {};
 };
 
 inline time_point steady_now() {

@@ -9,6 +9,7 @@
 
 #include "kernel/accept_queue.hpp"
 #include "kernel/reuseport.hpp"
+#include "process/saved_host.hpp"
 #include "process/services.hpp"
 
 namespace supervisor {
@@ -23,6 +24,7 @@ struct shard {
   kernel::unique_fd in_hand;  ///< accepted, and not yet passed on
   timer_id retrying = 0;
   timer_id closing = 0;
+  descriptor_store::index where = 0;  ///< it is held, to outlive us
 };
 
 namespace {
@@ -38,10 +40,36 @@ shards::shards(process_services& services, int socket, int backlog, passer pass)
   one.socket = kernel::share_listener(socket);
 }
 
+shards::shards(process_services& services, const std::vector<saved_shard>& left, int backlog,
+               passer pass)
+    : services_(services), backlog_(backlog), pass_(std::move(pass)) {
+  for (auto& each : left) {
+    auto socket = services_.options.store->take(each.where);
+    if (!socket) continue;
+    auto& one = *group_.emplace_back(std::make_unique<shard>());
+    one.id = each.id;
+    one.socket = std::move(socket);
+    one.user = each.user;
+    one.where = each.where;
+    last_ = std::max(last_, each.id);
+  }
+}
+
 shards::~shards() {
-  for (auto& each : group_)
+  for (auto& each : group_) {
     for (auto timer : {each->retrying, each->closing})
       if (timer) services_.timers.cancel(timer);
+    if (auto* store = services_.options.store) store->drop(each->where);
+  }
+}
+
+std::vector<saved_shard> shards::save() {
+  std::vector<saved_shard> all;
+  for (auto& each : group_) {
+    if (!each->where) each->where = services_.options.store->hold(each->socket.get());
+    all.push_back({each->id, each->where, each->user});
+  }
+  return all;
 }
 
 std::unique_ptr<shards::lease> shards::take(const shard_user& user) {
@@ -53,9 +81,10 @@ std::unique_ptr<shards::lease> shards::take(const shard_user& user) {
     made->id = ++last_;
     made->socket = kernel::join_listener(group_.front()->socket.get(), backlog_);
     known = group_.insert(group_.end(), std::move(made));
+    services_.save_anew();
   }
   auto& found = **known;
-  found.user = user;
+  if (std::exchange(found.user, user) != user) services_.save_anew();
   auto leased = std::unique_ptr<lease>(new lease(shared_from_this(), found));
   update();
   return leased;
@@ -164,6 +193,8 @@ void shards::close(std::uint64_t id) {
   empty(**it);
   if ((*it)->retrying) return tend(**it);  // its time begins anew
   kernel::leave_listener((*it)->socket.get());
+  if (auto* store = services_.options.store) store->drop((*it)->where);
+  services_.save_anew();
   // As the kernel does.
   std::swap(*it, group_.back());
   group_.pop_back();

@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "kernel/unique_fd.hpp"
+#include "process/descriptor_store.hpp"
 #include "process/watched_fd.hpp"
 
 namespace supervisor {
 
 struct process_services;
+struct saved_shard;
 
 /// Whose a shard is, as it was last taken.
 struct shard_user {
@@ -20,6 +22,7 @@ struct shard_user {
   std::string pool;
   std::string listener;           ///< what the pool calls it
   bool takes_connections = true;  ///< its workers can be given one that was accepted here
+  friend bool operator==(const shard_user&, const shard_user&) = default;
 };
 
 /// The sockets of one address. New connections go only to slots of which a worker serves, as long
@@ -32,7 +35,11 @@ class shards : public std::enable_shared_from_this<shards> {
   using passer = std::function<bool(const shard_user&, int connection)>;
   /// `first` is the listener's own socket; it stays, whoever uses it. Throws system_error.
   shards(process_services&, int first, int backlog, passer);
+  /// Those that another process has left. Where it had leases, these are to be taken once more.
+  shards(process_services&, const std::vector<saved_shard>&, int backlog, passer);
   ~shards();
+  /// In the kernel's order, with their sockets held.
+  std::vector<saved_shard> save();
 
   /// One worker's use of its slot's socket, from its launch to its death.
   class lease {

@@ -224,6 +224,7 @@ void pool_keeper::set_needs(const std::vector<requirement>& all) {
     changed.emplace(generation, std::make_shared<const spec>(std::move(what)));
   }
   for (auto& [generation, what] : changed) programs_.at(generation).what = std::move(what);
+  host_.want_save();
   changed_->notify();
 }
 

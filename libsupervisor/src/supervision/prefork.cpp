@@ -123,7 +123,7 @@ asio::awaitable<int> prefork(supervisor& self, std::string name, spec what,
   auto web = self.pool(std::move(name), std::move(what), first);
   web.rollouts(std::move(options.rollouts));
   if (options.scale) self.spawn(options.scale(self, web));
-  if (options.started) options.started(self, options.listeners);
+  if (options.started && !self.goes_on()) options.started(self, options.listeners);
   signal_options signals;
   signals.drain_delay = options.drain_delay;
   auto code = co_await obey_signals(self, std::move(signals));

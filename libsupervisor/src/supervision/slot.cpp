@@ -81,12 +81,14 @@ asio::awaitable<void> slot::wait_for_pid() {
 asio::awaitable<void> slot::wait_for_ready() {
   bool passed = false;
   probing probes(pool_.outside(), child_);
-  if (auto& asks = what().ready_probe; asks && me_.now == phase::starting)
-    probes.begin(asks->of(me_.number, me_.pid), later(me_.started_at, asks->start),
-                 [&](auto, health now, auto&) {
-                   passed |= is_well(*asks, now);
-                   wake();
-                 });
+  // What is asked is the probe's own: other needs replace the specification meanwhile.
+  if (auto& asks = what().ready_probe; asks && me_.now == phase::starting) {
+    auto p = asks->of(me_.number, me_.pid);
+    probes.begin(p, later(me_.started_at, p.start), [this, p, &passed](auto, health now, auto&) {
+      passed |= is_well(p, now);
+      wake();
+    });
+  }
   while (me_.now == phase::starting && !buried()) {
     auto now = pool_.outside().now();
     auto unasked = ready_unasked(what(), me_);

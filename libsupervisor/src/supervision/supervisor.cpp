@@ -28,6 +28,7 @@ supervisor::supervisor(host& outside, journal& log, std::string name)
   for (int number : default_signals()) impl_->signals().watch(number);
   impl_->impatient = {SIGINT, SIGQUIT, SIGTERM};
   impl_->take_reports();
+  impl_->restore();
 }
 
 supervisor::supervisor(std::unique_ptr<foundation> own) {
@@ -58,10 +59,7 @@ void supervisor::close_listener(const std::string& name) { here().close_listener
 }
 
 ::supervisor::pool supervisor::adopt(pool_state state, program_specs specs) {
-  auto keeper = here().add(std::move(state), std::move(specs));
-  impl_->adopted.insert(keeper->name());
-  keeper->start();
-  return ::supervisor::pool(keeper);
+  return ::supervisor::pool(here().adopt(std::move(state), std::move(specs)));
 }
 
 void supervisor::adopt(group_state state) {
@@ -76,6 +74,8 @@ std::vector<::supervisor::group> supervisor::groups() const {
       all.emplace_back(g);
   return all;
 }
+
+bool supervisor::goes_on() const { return here().goes_on; }
 
 std::vector<::supervisor::pool> supervisor::pools() const {
   std::vector<::supervisor::pool> all;

@@ -48,6 +48,7 @@ supervisor::impl::impl(host& h, journal& j, std::string n, std::unique_ptr<found
 
 supervisor::impl::~impl() {
   outside.on_report({});
+  outside.on_save_wanted([] {});
   if (own) tell_of_the_living();
   for (auto& g : groups) g->abandon();
   for (auto& p : pools) p->abandon();
@@ -82,7 +83,11 @@ void supervisor::impl::tell_of_the_living() {
 
 void supervisor::impl::take_reports() {
   neighbourhood = log.subscribe([this](const event& e) {
+    keep(e);
     if (!e.pool.empty()) tell_dependents(e.pool);
+  });
+  outside.on_save_wanted([weak = weak_from_this()] {
+    if (auto self = weak.lock()) self->save_later();
   });
   outside.on_report([weak = weak_from_this()](auto& key, auto report) {
     auto self = weak.lock();
@@ -270,6 +275,7 @@ asio::awaitable<void> supervisor::impl::hasten(bool quick) {
   while (stops_running > 0) {
     auto numbers = impatient;
     auto event = co_await first_of(std::move(numbers), never, true);
+    journal::because cause(log, event.cause);
     // TERM asks to stop, once more.
     if (event.number == SIGINT || event.number == SIGQUIT) hurry(std::exchange(quick, true));
   }
@@ -290,6 +296,7 @@ void supervisor::impl::request_stop(bool quick) {
   stop_requested = true;
   request = quick || request.value_or(false);
   asked.notify();
+  save_later();
 }
 
 void supervisor::impl::announce_stop(bool quick, time_point serves_until) {

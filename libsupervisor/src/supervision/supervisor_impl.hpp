@@ -24,6 +24,8 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   impl(host&, journal&, std::string name, std::unique_ptr<foundation>);
   ~impl();
   void take_reports();
+  /// Goes on where another supervisor has saved. Throws std::runtime_error.
+  void restore();
 
   /// The end of one that others may be about to call: what is under way here ends first, in the
   /// loop, in a few turns of it.
@@ -34,6 +36,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   ::supervisor::pool open(std::string name, spec, unsigned size);
   std::shared_ptr<pool_keeper> find(std::string_view) const;
   std::shared_ptr<pool_keeper> add(pool_state, program_specs);
+  std::shared_ptr<pool_keeper> adopt(pool_state, program_specs);
   std::vector<pool_status> status() const;
 
   std::shared_ptr<group_keeper> open_group(std::string name, group_spec);
@@ -83,8 +86,12 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   std::map<std::string, group_state> written;         ///< groups that are not
   std::optional<signal_dispatcher> dispatcher;
   std::shared_ptr<void> neighbourhood;
+  bool goes_on = false;
 
  private:
+  void keep(const event&);
+  void save_later();
+  void save();
   void tell_dependents(std::string_view changed);
   std::optional<std::string> find_circle(const std::string& pool, const spec&) const;
   static void drain(std::shared_ptr<impl>);
@@ -101,6 +108,11 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   const group_keeper* group_of(std::string_view pool) const;
   std::shared_ptr<group_keeper> open_tree(const std::string& group, const group_spec& what,
                                           std::function<void()> told);
+
+  bool saving_ = false;  ///< save() is yet to come
+  bool saved_once_ = false;
+  std::uint64_t last_event_ = 0;
+  boost::system::error_code failed_save_;
 };
 
 }  // namespace supervisor

@@ -31,11 +31,10 @@ worker::request::request(worker& w, std::string_view activity) noexcept
   cell.changes.store(cell.changes.load(relaxed) + 1, release);
   const auto begun = cell.requests.load(relaxed) + 1;
   cell.requests.store(begun, relaxed);
-  // Sequentially consistent with the supervisor's `clear watched, then look at in_flight`: one of
-  // the two sees the other.
-  cell.in_flight.store(++book.count);
-  if (cell.watched.load() == 0) {
-    cell.watched.store(1);
+  // No fence between these two, the dearest thing there is here: see child::look_at_work().
+  cell.in_flight.store(++book.count, release);
+  if (cell.watched.load(relaxed) == 0) {
+    cell.watched.store(1, relaxed);
     worker_.say(kernel::word::busy);
   }
   if (begun == cell.request_limit.load(relaxed)) worker_.say(kernel::word::recycle);

@@ -1,0 +1,193 @@
+#include "keeper/start.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "keeper/keeper.hpp"
+#include "kernel/child_statuses.hpp"
+#include "kernel/descent.hpp"
+#include "kernel/descriptors.hpp"
+#include "kernel/image.hpp"
+#include "kernel/pidfd.hpp"
+#include "kernel/service_manager.hpp"
+#include "kernel/signal_relay.hpp"
+#include "kernel/standard_descriptors.hpp"
+#include "kernel/title.hpp"
+
+namespace supervisor {
+
+namespace {
+
+constexpr const char* keeper_short_name = "prefork-keeper";
+constexpr const char* master_short_name = "prefork-master";
+constexpr const char* guard_short_name = "prefork-guard";
+
+/// By which a program knows that it is to be a master: "FD:PID", the inherited socket and the
+/// keeper.
+constexpr const char* keeper_variable = "SUPERVISOR_KEEPER";
+constexpr std::size_t longest_variable = 64;
+
+/// How long the end waits for what was killed; long only where the kernel itself hangs.
+constexpr auto last_wait = std::chrono::seconds(10);
+
+/// Of this process, once it is a master.
+keeper_link link_above;
+
+/// In a new process: a master from here on. False where the keeper is gone already.
+bool begin_master(pid_t keeper, const sigset_t& mask) noexcept {
+  // What a terminal sends goes to the keeper alone, and comes on from there; and without a
+  // controlling terminal no write to it stops us, setsid(2).
+  ::setsid();
+  // A master that is stopped is to see its keeper's end.
+  bool kept = kernel::tell_end_of_parent(keeper, SIGCONT);
+  kernel::adopt_orphans();
+  kernel::set_short_name(master_short_name);
+  sigprocmask(SIG_SETMASK, &mask, nullptr);
+  return kept;
+}
+
+struct socket_pair {
+  kernel::unique_fd ours, theirs;
+};
+
+socket_pair make_sockets() noexcept {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0) return {};
+  return {kernel::unique_fd(ends[0]), kernel::unique_fd(ends[1])};
+}
+
+/// The keeper's line in ps is the command's, told apart.
+void show_title(int argc, char** argv) {
+  std::string program = argc > 0 ? argv[0] : "supervisor";
+  auto title = program.substr(program.rfind('/') + 1) + ": keeper";
+  for (int i = 1; i < argc; ++i) title += std::string(" ") + argv[i];
+  kernel::take_title_area();
+  kernel::set_title(title);
+  kernel::set_short_name(keeper_short_name);
+}
+
+/// Where a keeper has executed this program.
+bool inherit_link() {
+  const char* value = std::getenv(keeper_variable);
+  if (!value) return false;
+  const std::string text = value;
+  ::unsetenv(keeper_variable);
+  int fd = -1;
+  pid_t keeper = 0;
+  const char* end = text.data() + text.size();
+  auto first = std::from_chars(text.data(), end, fd);
+  if (first.ec != std::errc{} || first.ptr == end || *first.ptr != ':') return false;
+  auto second = std::from_chars(first.ptr + 1, end, keeper);
+  if (second.ec != std::errc{} || second.ptr != end) return false;
+  // Alone it is of no use to anybody.
+  if (keeper != ::getppid() || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) ::_exit(1);
+  kernel::set_short_name(master_short_name);
+  link_above = {kernel::unique_fd(fd), keeper};
+  return true;
+}
+
+std::vector<std::string> environment_of_masters() {
+  std::vector<std::string> all{std::string(longest_variable, '\0'),
+                               kernel::listeners_to_remember(::getpid())};
+  for (char** each = environ; each && *each; ++each) all.emplace_back(*each);
+  return all;
+}
+
+}  // namespace
+
+master_starter::string_list::string_list(std::vector<std::string> texts)
+    : texts_(std::move(texts)) {
+  for (auto& each : texts_) pointers_.push_back(each.data());
+  pointers_.push_back(nullptr);
+}
+
+master_starter::master_starter(int argc, char** argv, const sigset_t& mask)
+    : program_(::open("/proc/self/exe", O_PATH | O_CLOEXEC)),
+      arguments_(std::vector<std::string>(argv, argv + argc)),
+      environment_(environment_of_masters()),
+      mask_(mask),
+      descriptors_(kernel::descriptor_limit()) {}
+
+std::optional<master_process> master_starter::fork_first() noexcept {
+  auto [ours, theirs] = make_sockets();
+  auto keeper = ::getpid();
+  auto pid = ours ? ::fork() : -1;
+  if (pid < 0) return std::nullopt;
+  if (pid > 0) return master_process{pid, kernel::try_pidfd(pid), std::move(ours)};
+  if (!begin_master(keeper, mask_)) ::_exit(1);
+  link_above = {std::move(theirs), keeper};
+  return master_process{};
+}
+
+master_process master_starter::start() noexcept {
+  auto [ours, theirs] = make_sockets();
+  auto keeper = ::getpid();
+  auto pid = ours ? ::fork() : -1;
+  if (pid < 0) return {};
+  if (pid > 0) return {pid, kernel::try_pidfd(pid), std::move(ours)};
+  if (!begin_master(keeper, mask_)) ::_exit(1);
+  std::snprintf(environment_.get()[0], longest_variable, "%s=%d:%d", keeper_variable, theirs.get(),
+                keeper);
+  ::fcntl(theirs.get(), F_SETFD, 0);
+  ::setrlimit(RLIMIT_NOFILE, &descriptors_);
+  ::syscall(SYS_execveat, program_.get(), "", arguments_.get(), environment_.get(), AT_EMPTY_PATH);
+  ::_exit(127);
+}
+
+master_process master_starter::start_guard(const keeper_store& held) noexcept {
+  auto [ours, theirs] = make_sockets();
+  auto pid = ours ? ::fork() : -1;
+  if (pid < 0) return {};
+  if (pid > 0) return {pid, kernel::try_pidfd(pid), std::move(ours)};
+  ours.reset();
+  kernel::set_short_name(guard_short_name);
+  while (!kernel::wait_readable(theirs.get(), std::chrono::hours(1))) continue;
+  char word;
+  if (::recv(theirs.get(), &word, 1, MSG_DONTWAIT) != 0) ::_exit(0);
+  for (auto& place : held.places())
+    if (place.pid && !place.end.code) kernel::kill_tree(place.pid, place.fd());
+  ::_exit(0);
+}
+
+std::optional<int> become_keeper(int argc, char** argv) {
+  if (inherit_link()) return std::nullopt;
+  kernel::fill_standard_descriptors();
+  if (kernel::child_statuses_are_lost()) std::signal(SIGCHLD, SIG_DFL);  // ignored by inheritance
+  sigset_t before;
+  auto signals = kernel::take_all_signals(before);
+  kernel::adopt_orphans();
+  master_starter starter(argc, argv, before);
+  auto first = signals ? starter.fork_first() : std::nullopt;
+  if (!first || !first->pid) {
+    // The master; or it stays without a keeper, and will say what it lacks.
+    sigprocmask(SIG_SETMASK, &before, nullptr);
+    return std::nullopt;
+  }
+  kernel::raise_descriptor_limit();  // it holds as many as the master
+  kernel::close_inherited();         // listening sockets among it, which the master may close
+  show_title(argc, argv);
+  kernel::release_image();
+  auto end = keeper(std::move(*first), starter, std::move(signals)).run();
+  kernel::end_descendants(last_wait);
+  if (end.by_signal) kernel::end_by_signal(end.number);
+  return end.number;
+}
+
+std::optional<keeper_link> take_keeper_link() noexcept {
+  if (!link_above.socket) return std::nullopt;
+  return keeper_link{std::move(link_above.socket), link_above.pid};
+}
+
+pid_t pid_of_keeper() noexcept { return link_above.pid; }
+
+}  // namespace supervisor

@@ -1,0 +1,433 @@
+// The master dies, and another goes on: same workers, same counters, no request lost.
+#include <sched.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/test/unit_test.hpp>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <set>
+
+#include "bench/load_client.hpp"
+#include "kernel/pidfd.hpp"
+#include "kernel/title.hpp"
+#include "support/app.hpp"
+#include "support/load.hpp"
+
+using test::master;
+using test::strings;
+
+namespace {
+
+namespace json = boost::json;
+
+pid_t child_named(pid_t parent, const std::string& name) {
+  for (auto pid : supervisor::kernel::children_of(parent))
+    if (supervisor::kernel::short_name(pid) == name) return pid;
+  return 0;
+}
+
+pid_t master_of(const master& app) { return child_named(app.pid(), "prefork-master"); }
+
+/// Waits until another has this one's place.
+void wait_for_next(master& app, pid_t before) {
+  auto words = "the master with pid " + std::to_string(before) + ",";
+  app.wait_for("supervisor.started", [&](const json::object& e) {
+    return e.at("text").as_string().find(words) != json::string::npos;
+  });
+}
+
+void kill_master(master& app) {
+  auto before = master_of(app);
+  BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
+  wait_for_next(app, before);
+}
+
+/// Returns the last of them.
+pid_t kill_masters_until_one_is_late(const master& app) {
+  std::set<pid_t> killed;
+  for (;;) {
+    auto pid = master_of(app);
+    if (!pid || !killed.insert(pid).second) continue;
+    ::kill(pid, SIGKILL);
+    if (killed.size() == 4) return pid;
+  }
+}
+
+/// "sleep 1000"
+std::string command_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
+  std::string words, word;
+  while (std::getline(file, word, '\0')) words += (words.empty() ? "" : " ") + word;
+  return words;
+}
+
+/// What must be the same afterwards: everything but times.
+std::string shape_of(const master& app) {
+  std::string all;
+  auto status = app.status();
+  for (auto& each : status["pools"].as_array()) {
+    auto& pool = each.as_object();
+    all += json::serialize(pool["name"]) + json::serialize(pool["generation"]) +
+           json::serialize(pool["target"]) + json::serialize(pool["kept"]) + '\n';
+    for (auto& row : pool["slots"].as_array()) {
+      auto& slot = row.as_object();
+      for (auto* key : {"slot", "pid", "state", "generation", "restarts", "last_exit"})
+        all += json::serialize(slot[key]) + ' ';
+      all += '\n';
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(succession)
+
+BOOST_AUTO_TEST_CASE(a_killed_master_is_replaced_and_nobody_notices) {
+  master app({"-w", "3", "-b", "127.0.0.1:0"});
+  app.wait_ready(3);
+  ::kill(app.workers().front(), SIGKILL);  // so that there is a counter to keep
+  app.wait_ready(4);
+  auto before = shape_of(app);
+  test::load clients(app.port());
+  for (int i = 0; i < 3; ++i) {
+    kill_master(app);
+    BOOST_TEST(shape_of(app) == before);
+  }
+  clients.stop();
+  BOOST_TEST(clients.answered > 0u);
+  BOOST_TEST(clients.failures.empty());
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_next_master_keeps_workers_alive_scales_rolls_and_stops) {
+  master app({"-w", "2", "-b", "127.0.0.1:0"});
+  app.wait_ready(2);
+  kill_master(app);
+  ::kill(app.workers().front(), SIGKILL);
+  app.wait_ready(3);
+  BOOST_TEST(app.ask({"scale", "3"}).code == 0);
+  BOOST_TEST(app.ask({"reload"}).code == 0);
+  BOOST_TEST(app.workers().size() == 3u);
+  BOOST_TEST(app.status()["pools"].as_array()[0].at("generation").as_int64() == 2);
+  kill_master(app);
+  // Back to a generation whose mold another master has started.
+  BOOST_TEST(app.ask({"rollout", "undo"}).code == 0);
+  BOOST_TEST(app.ask({"stop"}).code == 0);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(how_a_worker_ended_meanwhile_is_known) {
+  master app({"-w", "2", "-b", "127.0.0.1:0", "--", "sleep", "1000"});
+  app.wait_ready(2);
+  auto victim = app.workers().front();
+  ::kill(master_of(app), SIGKILL);
+  ::kill(victim, SIGBUS);
+  auto gone = app.wait_for("worker.exited");
+  BOOST_TEST(gone.at("pid").to_number<pid_t>() == victim);
+  BOOST_TEST(gone.at("status").as_string().starts_with("SIGBUS"));
+  app.wait_ready(3);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_next_master_hears_what_commands_say) {
+  test::temporary_directory there;
+  auto go = there / "go";
+  master app(
+      {"-w", "1", "-b", "127.0.0.1:0", "--ready", "notify", "--", "sh", "-c",
+       "while [ ! -e " + go + " ]; do sleep 0.05; done; exec " TEST_CHILD " notify READY=1 sleep"});
+  app.wait_for("worker.started");
+  kill_master(app);
+  std::ofstream(go) << "now";
+  app.wait_ready(1);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+// What a master has read when it is killed, and not yet told, is lost: doc/keeper.md. Here each has
+// told all that it has read.
+BOOST_AUTO_TEST_CASE(no_line_of_the_log_is_lost_or_told_twice) {
+  test::temporary_directory there;
+  auto go = there / "go";
+  master app({"-w", "1", "-b", "127.0.0.1:0", "--", "sh", "-c",
+              "i=0; for k in 1 2 3 4; do while [ ! -e " + go +
+                  "$k ]; do sleep 0.05; done; for j in $(seq 100); do i=$((i+1)); echo line $i.; "
+                  "done; done; exec sleep 1000"});
+  app.wait_ready(1);
+  for (int k = 1; k <= 4; ++k) {
+    BOOST_REQUIRE(::kill(master_of(app), SIGKILL) == 0);
+    std::ofstream(go + std::to_string(k)) << "now";
+    app.wait_for_text("line " + std::to_string(100 * k) + ".");
+  }
+  for (int i = 1; i <= 400; ++i) {
+    auto line = "line " + std::to_string(i) + ".";
+    auto first = app.log().find(line);
+    BOOST_TEST(first != std::string::npos, line);
+    BOOST_TEST(app.log().find(line, first + 1) == std::string::npos, line);
+  }
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_line_begun_under_one_master_is_told_whole_by_the_next) {
+  test::temporary_directory there;
+  auto go = there / "go";
+  master app({"-w", "1", "-b", "127.0.0.1:0", "--", "sh", "-c",
+              "echo before; printf 'beginning, '; while [ ! -e " + go +
+                  " ]; do sleep 0.05; done; echo 'and end'; exec sleep 1000"});
+  app.wait_for_text("before");
+  app.wait_ready(1);  // a second later: the beginning was read
+  kill_master(app);
+  std::ofstream(go) << "now";
+  app.wait_for_text("beginning, and end");
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_newline_is_taken_for_readiness_by_the_next_master) {
+  test::temporary_directory there;
+  auto go = there / "go";
+  master app({"-w", "1", "-b", "127.0.0.1:0", "--ready", "fd:7", "--", "sh", "-c",
+              "while [ ! -e " + go + " ]; do sleep 0.05; done; echo >&7; exec sleep 1000"});
+  app.wait_for("worker.started");
+  kill_master(app);
+  std::ofstream(go) << "now";
+  app.wait_ready(1);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_workers_show_is_seen_by_the_next_master) {
+  master app({"-w", "1", "-b", "127.0.0.1:0"});
+  app.wait_ready(1);
+  for (int i = 0; i < 5; ++i) test::get(app.port(), "/pid");
+  test::http_request slow(app.port(), "/slow?ms=3000");
+  auto work = [&] {
+    auto status = app.status();
+    return status["pools"].as_array()[0].at("slots").as_array()[0].at("work").as_object();
+  };
+  while (work()["in_flight"].to_number<int>() == 0) continue;
+  kill_master(app);
+  auto seen = work();
+  BOOST_TEST(seen["requests"].to_number<int>() == 6);
+  BOOST_TEST(seen["in_flight"].to_number<int>() == 1);
+  BOOST_TEST(seen["activity"].as_string() == "GET /slow");
+  BOOST_TEST(slow.answer().status == 200);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_unix_listener_goes_on_and_its_file_is_removed_at_the_end) {
+  test::temporary_directory place;
+  auto path = place / "s";
+  master app({"-w", "2", "-b", "unix:" + path});
+  app.wait_ready(2);
+  kill_master(app);
+  BOOST_TEST(test::http_request(path, "/pid").answer().status == 200);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+  BOOST_TEST(!std::filesystem::exists(path));
+}
+
+BOOST_AUTO_TEST_CASE(a_listener_that_is_closed_after_a_succession_is_closed) {
+  test::temporary_directory place;
+  auto file = place / "prefork.toml";
+  auto write = [&](const std::string& listener) {
+    std::ofstream(file) << "[listeners]\nhttp = '" + listener + "'\n[pool.web]\ndemo = true\n";
+  };
+  auto before = "unix:" + (place / "before"), after = "unix:" + (place / "after");
+  write(before);
+  master app({"--config", file});
+  app.wait_for("worker.ready");
+  kill_master(app);
+  BOOST_TEST(test::http_request(place / "before", "/pid").answer().status == 200);
+  std::filesystem::create_hard_link(place / "before", place / "still");
+  write(after);
+  auto applied = app.ask({"apply", file});
+  BOOST_TEST(applied.code == 0, applied.err);
+  BOOST_TEST(test::http_request(place / "after", "/pid").answer().status == 200);
+  // The keeper holds it no more, either.
+  auto refused = test::http_request(place / "still", "/pid").answer();
+  BOOST_TEST(refused.body == "connect: Connection refused");
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(under_load_nobody_notices_that_masters_die) {
+  for (auto listener : {"127.0.0.1:0", "127.0.0.1:0,sharded"}) {
+    BOOST_TEST_CONTEXT(listener) {
+      master app({"-w", "3", "-b", listener});
+      app.wait_ready(3);
+      auto before = shape_of(app);
+      std::vector<std::unique_ptr<bench::load>> clients;
+      for (bool keep_alive : {true, false}) {
+        bench::load_options options;
+        options.port = static_cast<std::uint16_t>(app.port());
+        options.keep_alive = keep_alive;
+        options.connections = 8;
+        options.rate = 200;
+        options.patience = std::chrono::seconds(20);
+        clients.push_back(std::make_unique<bench::load>(options));
+      }
+      // The third in a row comes after a second, and the fourth after two.
+      for (int i = 0; i < 4; ++i) {
+        kill_master(app);
+        BOOST_TEST(shape_of(app) == before);
+      }
+      for (auto& each : clients)
+        for (auto& [name, counts] : each->stop()) {
+          BOOST_TEST(counts.failures() == "");
+          BOOST_TEST(counts.answered == counts.asked);
+        }
+      // Each of them still has a socket of its own, and can be replaced.
+      BOOST_TEST(app.ask({"reload"}).code == 0);
+      for (int i = 0; i < 8; ++i) BOOST_TEST(test::get(app.port(), "/pid").status == 200);
+      app.signal(SIGTERM);
+      BOOST_TEST(app.finish().code == 0);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_reload_that_was_under_way_goes_on) {
+  master app({"-w", "4", "-b", "127.0.0.1:0", "--ready", "alive:500ms", "--", "sleep", "1000"});
+  app.wait_ready(4);
+  app.signal(SIGHUP);
+  app.wait_for("worker.ready", [](auto& e) { return e.at("generation").as_int64() == 2; });
+  kill_master(app);
+  app.wait_for("rollout.committed");
+  auto status = app.status();
+  for (auto& slot : status["pools"].as_array()[0].at("slots").as_array())
+    BOOST_TEST(slot.at("generation").as_int64() == 2);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_stop_that_was_under_way_goes_on) {
+  master app({"-w", "1", "-b", "127.0.0.1:0"});
+  app.wait_ready(1);
+  test::http_request slow(app.port(), "/slow?ms=3000");
+  test::get(app.port(), "/pid");
+  app.signal(SIGTERM);
+  app.wait_for("worker.stopping");
+  ::kill(master_of(app), SIGKILL);
+  BOOST_TEST(slow.answer().status == 200);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_stop_that_came_as_the_master_died_is_not_forgotten) {
+  for (int number : {SIGTERM, SIGINT, SIGQUIT}) {
+    master app({"-w", "2", "-b", "127.0.0.1:0"});
+    app.wait_ready(2);
+    auto pid = master_of(app);
+    app.signal(number);
+    ::kill(pid, SIGKILL);
+    BOOST_TEST(app.finish().code == 0);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_graceful_stop_stays_graceful) {
+  master app({"-w", "1", "-b", "127.0.0.1:0", "--graceful-timeout", "3600"});
+  app.wait_ready(1);
+  test::http_request slow(app.port(), "/slow?ms=2500");
+  test::get(app.port(), "/pid");
+  app.signal(SIGINT);
+  app.wait_for("worker.stopping");
+  kill_master(app);
+  BOOST_TEST(slow.answer().status == 200);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_master_that_dies_again_and_again_is_given_time_and_says_so) {
+  master app({"-w", "1", "-b", "127.0.0.1:0"});
+  app.wait_ready(1);
+  auto workers = app.workers();
+  auto port = app.port();
+  auto last = kill_masters_until_one_is_late(app);
+  // The last of them has left everybody waiting.
+  auto told = app.ask({"status"});
+  BOOST_TEST(told.code == 7);
+  BOOST_TEST(told.err.find("has died") != std::string::npos, told.err);
+  BOOST_TEST(told.err.find("signal 9") != std::string::npos, told.err);
+  BOOST_TEST(test::get(port, "/pid").status == 200);
+  wait_for_next(app, last);
+  BOOST_TEST(app.workers() == workers, boost::test_tools::per_element());
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(told_to_stop_without_a_master_the_keeper_ends_all) {
+  master app({"-w", "1", "-b", "127.0.0.1:0"});
+  app.wait_ready(1);
+  kill_masters_until_one_is_late(app);
+  BOOST_TEST(app.ask({"status"}).code == 7);
+  app.signal(SIGTERM);
+  // As the last master did.
+  auto end = app.finish_killed();
+  BOOST_TEST(end.signal == SIGKILL);
+}
+
+BOOST_AUTO_TEST_CASE(with_die_with_master_its_death_is_the_end) {
+  master app({"-w", "2", "-b", "127.0.0.1:0", "--die-with-master"});
+  app.wait_ready(2);
+  ::kill(master_of(app), SIGKILL);
+  BOOST_TEST(app.finish_killed().signal == SIGKILL);
+}
+
+BOOST_AUTO_TEST_CASE(a_keeper_takes_along_what_two_masters_have_made) {
+  master app({"-w", "2", "-b", "127.0.0.1:0", "--", "sh", "-c",
+              "setsid sh -c 'exec 1>&- 2>&-; trap \"\" TERM HUP; sleep 1000' & exec sleep 1000"});
+  app.wait_ready(2);
+  kill_master(app);
+  BOOST_TEST(app.ask({"scale", "3"}).code == 0);
+  app.signal(SIGKILL);
+  BOOST_TEST(app.finish_as_init().signal == SIGKILL);
+}
+
+BOOST_AUTO_TEST_CASE(a_keeper_without_a_master_takes_all_along_too) {
+  master app({"-w", "2", "-b", "127.0.0.1:0", "--", "sleep", "1000"});
+  app.wait_ready(2);
+  kill_masters_until_one_is_late(app);
+  app.signal(SIGKILL);
+  BOOST_TEST(app.finish_as_init().signal == SIGKILL);
+}
+
+BOOST_AUTO_TEST_CASE(as_pid_1_the_keeper_reaps_strangers_and_starts_masters) {
+  test::temporary_directory place;
+  auto control = place / "c.sock";
+  // The daemon's end is nobody's but PID 1's to see, and its father is gone before the master.
+  test::process app({"unshare", "--pid", "--fork", "--mount-proc", TEST_PREFORK, "run", "-w", "1",
+                     "-b", "127.0.0.1:0", "--control", control, "--", "sh", "-c",
+                     "(setsid sleep 1001 &); exec sleep 1000"});
+  auto read_to = [&app](const char* words) {
+    while (auto line = app.line())
+      if (line->find(words) != line->npos) return true;
+    return false;
+  };
+  if (!read_to(" ready")) {
+    BOOST_TEST_MESSAGE("no pid namespace to be had: not tried");
+    return;
+  }
+  auto keeper = supervisor::kernel::children_of(app.pid()).front();
+  auto before = child_named(keeper, "prefork-master");
+  pid_t daemon = 0;
+  for (auto pid : supervisor::kernel::children_of(before))
+    if (command_of(pid) == "sleep 1001") daemon = pid;
+  BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
+  BOOST_REQUIRE(read_to("in place of"));
+  BOOST_TEST(command_of(daemon) == "sleep 1001");
+  ::kill(daemon, SIGKILL);
+  BOOST_TEST(test::prefork({"scale", "2", "--control", control}).code == 0);
+  while (::kill(daemon, 0) == 0) ::sched_yield();  // until it is reaped
+  ::kill(keeper, SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+  test::await_no_process();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
