@@ -1,5 +1,4 @@
 // The master dies, and another goes on: same workers, same counters, no request lost.
-#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -14,7 +13,6 @@
 
 #include "bench/load_client.hpp"
 #include "kernel/pidfd.hpp"
-#include "kernel/title.hpp"
 #include "support/app.hpp"
 #include "support/load.hpp"
 
@@ -25,45 +23,17 @@ namespace {
 
 namespace json = boost::json;
 
-pid_t child_named(pid_t parent, const std::string& name) {
-  for (auto pid : supervisor::kernel::children_of(parent))
-    if (supervisor::kernel::short_name(pid) == name) return pid;
-  return 0;
-}
-
-pid_t master_of(const master& app) { return child_named(app.pid(), "prefork-master"); }
-
-/// Waits until another has this one's place.
-void wait_for_next(master& app, pid_t before) {
-  auto words = "the master with pid " + std::to_string(before) + ",";
-  app.wait_for("supervisor.started", [&](const json::object& e) {
-    return e.at("text").as_string().find(words) != json::string::npos;
-  });
-}
-
-void kill_master(master& app) {
-  auto before = master_of(app);
-  BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
-  wait_for_next(app, before);
-}
-
-/// Returns the last of them.
+/// Returns the last of them, whose death the keeper knows of.
 pid_t kill_masters_until_one_is_late(const master& app) {
   std::set<pid_t> killed;
-  for (;;) {
-    auto pid = master_of(app);
-    if (!pid || !killed.insert(pid).second) continue;
-    ::kill(pid, SIGKILL);
-    if (killed.size() == 4) return pid;
-  }
-}
-
-/// "sleep 1000"
-std::string command_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
-  std::string words, word;
-  while (std::getline(file, word, '\0')) words += (words.empty() ? "" : " ") + word;
-  return words;
+  pid_t last = 0;
+  BOOST_REQUIRE(test::comes_true([&] {
+    auto pid = app.master_pid();
+    if (pid && killed.insert(pid).second) ::kill(last = pid, SIGKILL);
+    return killed.size() == 4;
+  }));
+  BOOST_REQUIRE(app.ask({"status"}).code == 7);
+  return last;
 }
 
 /// What must be the same afterwards: everything but times.
@@ -96,7 +66,7 @@ BOOST_AUTO_TEST_CASE(a_killed_master_is_replaced_and_nobody_notices) {
   auto before = shape_of(app);
   test::load clients(app.port());
   for (int i = 0; i < 3; ++i) {
-    kill_master(app);
+    app.kill_master();
     BOOST_TEST(shape_of(app) == before);
   }
   clients.stop();
@@ -109,14 +79,14 @@ BOOST_AUTO_TEST_CASE(a_killed_master_is_replaced_and_nobody_notices) {
 BOOST_AUTO_TEST_CASE(the_next_master_keeps_workers_alive_scales_rolls_and_stops) {
   master app({"-w", "2", "-b", "127.0.0.1:0"});
   app.wait_ready(2);
-  kill_master(app);
+  app.kill_master();
   ::kill(app.workers().front(), SIGKILL);
   app.wait_ready(3);
   BOOST_TEST(app.ask({"scale", "3"}).code == 0);
   BOOST_TEST(app.ask({"reload"}).code == 0);
   BOOST_TEST(app.workers().size() == 3u);
   BOOST_TEST(app.status()["pools"].as_array()[0].at("generation").as_int64() == 2);
-  kill_master(app);
+  app.kill_master();
   // Back to a generation whose mold another master has started.
   BOOST_TEST(app.ask({"rollout", "undo"}).code == 0);
   BOOST_TEST(app.ask({"stop"}).code == 0);
@@ -127,7 +97,7 @@ BOOST_AUTO_TEST_CASE(how_a_worker_ended_meanwhile_is_known) {
   master app({"-w", "2", "-b", "127.0.0.1:0", "--", "sleep", "1000"});
   app.wait_ready(2);
   auto victim = app.workers().front();
-  ::kill(master_of(app), SIGKILL);
+  ::kill(app.master_pid(), SIGKILL);
   ::kill(victim, SIGBUS);
   auto gone = app.wait_for("worker.exited");
   BOOST_TEST(gone.at("pid").to_number<pid_t>() == victim);
@@ -144,7 +114,7 @@ BOOST_AUTO_TEST_CASE(the_next_master_hears_what_commands_say) {
       {"-w", "1", "-b", "127.0.0.1:0", "--ready", "notify", "--", "sh", "-c",
        "while [ ! -e " + go + " ]; do sleep 0.05; done; exec " TEST_CHILD " notify READY=1 sleep"});
   app.wait_for("worker.started");
-  kill_master(app);
+  app.kill_master();
   std::ofstream(go) << "now";
   app.wait_ready(1);
   app.signal(SIGTERM);
@@ -162,7 +132,7 @@ BOOST_AUTO_TEST_CASE(no_line_of_the_log_is_lost_or_told_twice) {
                   "done; done; exec sleep 1000"});
   app.wait_ready(1);
   for (int k = 1; k <= 4; ++k) {
-    BOOST_REQUIRE(::kill(master_of(app), SIGKILL) == 0);
+    BOOST_REQUIRE(::kill(app.master_pid(), SIGKILL) == 0);
     std::ofstream(go + std::to_string(k)) << "now";
     app.wait_for_text("line " + std::to_string(100 * k) + ".");
   }
@@ -184,7 +154,7 @@ BOOST_AUTO_TEST_CASE(a_line_begun_under_one_master_is_told_whole_by_the_next) {
                   " ]; do sleep 0.05; done; echo 'and end'; exec sleep 1000"});
   app.wait_for_text("before");
   app.wait_ready(1);  // a second later: the beginning was read
-  kill_master(app);
+  app.kill_master();
   std::ofstream(go) << "now";
   app.wait_for_text("beginning, and end");
   app.signal(SIGTERM);
@@ -197,7 +167,7 @@ BOOST_AUTO_TEST_CASE(a_newline_is_taken_for_readiness_by_the_next_master) {
   master app({"-w", "1", "-b", "127.0.0.1:0", "--ready", "fd:7", "--", "sh", "-c",
               "while [ ! -e " + go + " ]; do sleep 0.05; done; echo >&7; exec sleep 1000"});
   app.wait_for("worker.started");
-  kill_master(app);
+  app.kill_master();
   std::ofstream(go) << "now";
   app.wait_ready(1);
   app.signal(SIGTERM);
@@ -208,13 +178,13 @@ BOOST_AUTO_TEST_CASE(what_workers_show_is_seen_by_the_next_master) {
   master app({"-w", "1", "-b", "127.0.0.1:0"});
   app.wait_ready(1);
   for (int i = 0; i < 5; ++i) test::get(app.port(), "/pid");
-  test::http_request slow(app.port(), "/slow?ms=3000");
+  test::http_request slow(app.port(), "/slow?ms=5000");
   auto work = [&] {
     auto status = app.status();
     return status["pools"].as_array()[0].at("slots").as_array()[0].at("work").as_object();
   };
-  while (work()["in_flight"].to_number<int>() == 0) continue;
-  kill_master(app);
+  BOOST_REQUIRE(test::comes_true([&] { return work()["in_flight"].to_number<int>() == 1; }));
+  app.kill_master();
   auto seen = work();
   BOOST_TEST(seen["requests"].to_number<int>() == 6);
   BOOST_TEST(seen["in_flight"].to_number<int>() == 1);
@@ -229,7 +199,7 @@ BOOST_AUTO_TEST_CASE(a_unix_listener_goes_on_and_its_file_is_removed_at_the_end)
   auto path = place / "s";
   master app({"-w", "2", "-b", "unix:" + path});
   app.wait_ready(2);
-  kill_master(app);
+  app.kill_master();
   BOOST_TEST(test::http_request(path, "/pid").answer().status == 200);
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
@@ -246,7 +216,7 @@ BOOST_AUTO_TEST_CASE(a_listener_that_is_closed_after_a_succession_is_closed) {
   write(before);
   master app({"--config", file});
   app.wait_for("worker.ready");
-  kill_master(app);
+  app.kill_master();
   BOOST_TEST(test::http_request(place / "before", "/pid").answer().status == 200);
   std::filesystem::create_hard_link(place / "before", place / "still");
   write(after);
@@ -278,7 +248,7 @@ BOOST_AUTO_TEST_CASE(under_load_nobody_notices_that_masters_die) {
       }
       // The third in a row comes after a second, and the fourth after two.
       for (int i = 0; i < 4; ++i) {
-        kill_master(app);
+        app.kill_master();
         BOOST_TEST(shape_of(app) == before);
       }
       for (auto& each : clients)
@@ -300,7 +270,7 @@ BOOST_AUTO_TEST_CASE(a_reload_that_was_under_way_goes_on) {
   app.wait_ready(4);
   app.signal(SIGHUP);
   app.wait_for("worker.ready", [](auto& e) { return e.at("generation").as_int64() == 2; });
-  kill_master(app);
+  app.kill_master();
   app.wait_for("rollout.committed");
   auto status = app.status();
   for (auto& slot : status["pools"].as_array()[0].at("slots").as_array())
@@ -316,7 +286,7 @@ BOOST_AUTO_TEST_CASE(a_stop_that_was_under_way_goes_on) {
   test::get(app.port(), "/pid");
   app.signal(SIGTERM);
   app.wait_for("worker.stopping");
-  ::kill(master_of(app), SIGKILL);
+  ::kill(app.master_pid(), SIGKILL);
   BOOST_TEST(slow.answer().status == 200);
   BOOST_TEST(app.finish().code == 0);
 }
@@ -325,7 +295,7 @@ BOOST_AUTO_TEST_CASE(a_stop_that_came_as_the_master_died_is_not_forgotten) {
   for (int number : {SIGTERM, SIGINT, SIGQUIT}) {
     master app({"-w", "2", "-b", "127.0.0.1:0"});
     app.wait_ready(2);
-    auto pid = master_of(app);
+    auto pid = app.master_pid();
     app.signal(number);
     ::kill(pid, SIGKILL);
     BOOST_TEST(app.finish().code == 0);
@@ -339,7 +309,7 @@ BOOST_AUTO_TEST_CASE(a_graceful_stop_stays_graceful) {
   test::get(app.port(), "/pid");
   app.signal(SIGINT);
   app.wait_for("worker.stopping");
-  kill_master(app);
+  app.kill_master();
   BOOST_TEST(slow.answer().status == 200);
   BOOST_TEST(app.finish().code == 0);
 }
@@ -352,11 +322,10 @@ BOOST_AUTO_TEST_CASE(a_master_that_dies_again_and_again_is_given_time_and_says_s
   auto last = kill_masters_until_one_is_late(app);
   // The last of them has left everybody waiting.
   auto told = app.ask({"status"});
-  BOOST_TEST(told.code == 7);
   BOOST_TEST(told.err.find("has died") != std::string::npos, told.err);
   BOOST_TEST(told.err.find("signal 9") != std::string::npos, told.err);
   BOOST_TEST(test::get(port, "/pid").status == 200);
-  wait_for_next(app, last);
+  app.wait_for_next_master(last);
   BOOST_TEST(app.workers() == workers, boost::test_tools::per_element());
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
@@ -366,7 +335,6 @@ BOOST_AUTO_TEST_CASE(told_to_stop_without_a_master_the_keeper_ends_all) {
   master app({"-w", "1", "-b", "127.0.0.1:0"});
   app.wait_ready(1);
   kill_masters_until_one_is_late(app);
-  BOOST_TEST(app.ask({"status"}).code == 7);
   app.signal(SIGTERM);
   // As the last master did.
   auto end = app.finish_killed();
@@ -376,7 +344,7 @@ BOOST_AUTO_TEST_CASE(told_to_stop_without_a_master_the_keeper_ends_all) {
 BOOST_AUTO_TEST_CASE(with_die_with_master_its_death_is_the_end) {
   master app({"-w", "2", "-b", "127.0.0.1:0", "--die-with-master"});
   app.wait_ready(2);
-  ::kill(master_of(app), SIGKILL);
+  ::kill(app.master_pid(), SIGKILL);
   BOOST_TEST(app.finish_killed().signal == SIGKILL);
 }
 
@@ -384,7 +352,7 @@ BOOST_AUTO_TEST_CASE(a_keeper_takes_along_what_two_masters_have_made) {
   master app({"-w", "2", "-b", "127.0.0.1:0", "--", "sh", "-c",
               "setsid sh -c 'exec 1>&- 2>&-; trap \"\" TERM HUP; sleep 1000' & exec sleep 1000"});
   app.wait_ready(2);
-  kill_master(app);
+  app.kill_master();
   BOOST_TEST(app.ask({"scale", "3"}).code == 0);
   app.signal(SIGKILL);
   BOOST_TEST(app.finish_as_init().signal == SIGKILL);
@@ -415,16 +383,19 @@ BOOST_AUTO_TEST_CASE(as_pid_1_the_keeper_reaps_strangers_and_starts_masters) {
     return;
   }
   auto keeper = supervisor::kernel::children_of(app.pid()).front();
-  auto before = child_named(keeper, "prefork-master");
+  auto before = supervisor::kernel::children_of(keeper).front();
   pid_t daemon = 0;
-  for (auto pid : supervisor::kernel::children_of(before))
-    if (command_of(pid) == "sleep 1001") daemon = pid;
+  BOOST_REQUIRE(test::comes_true([&] {
+    for (auto pid : supervisor::kernel::children_of(before))
+      if (test::command_of(pid) == "sleep 1001") daemon = pid;
+    return daemon != 0;
+  }));
   BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
   BOOST_REQUIRE(read_to("in place of"));
-  BOOST_TEST(command_of(daemon) == "sleep 1001");
+  BOOST_TEST(test::command_of(daemon) == "sleep 1001");
   ::kill(daemon, SIGKILL);
   BOOST_TEST(test::prefork({"scale", "2", "--control", control}).code == 0);
-  while (::kill(daemon, 0) == 0) ::sched_yield();  // until it is reaped
+  BOOST_TEST(test::comes_true([&] { return ::kill(daemon, 0) != 0; }));  // it is reaped
   ::kill(keeper, SIGTERM);
   BOOST_TEST(app.finish().code == 0);
   test::await_no_process();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -19,7 +20,11 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
+
+#include "kernel/pidfd.hpp"
+#include "kernel/title.hpp"
 
 namespace json = boost::json;
 
@@ -197,6 +202,25 @@ std::optional<json::object> master::next() {
   }
 }
 
+pid_t master::master_pid() const {
+  for (auto child : supervisor::kernel::children_of(pid()))
+    if (supervisor::kernel::short_name(child) == "prefork-master") return child;
+  return 0;
+}
+
+void master::wait_for_next_master(pid_t before) {
+  auto words = "the master with pid " + std::to_string(before) + ",";
+  wait_for("supervisor.started", [&](const json::object& e) {
+    return e.at("text").as_string().find(words) != json::string::npos;
+  });
+}
+
+void master::kill_master() {
+  auto before = master_pid();
+  BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
+  wait_for_next_master(before);
+}
+
 json::object master::wait_for(std::string_view event) {
   return wait_for(event, [](const json::object&) { return true; });
 }
@@ -281,10 +305,52 @@ void expect_gone(const std::set<pid_t>& pids) {
   await_no_process();
 }
 
-void await_no_process() {
-  siginfo_t info{};
-  while (::waitid(P_ALL, 0, &info, WEXITED) == 0) {
+namespace {
+
+/// Reaps all that end until `deadline`; true when there is no child any more.
+bool reap_all(std::chrono::steady_clock::time_point deadline) {
+  sigset_t deaths, before;
+  sigemptyset(&deaths);
+  sigaddset(&deaths, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &deaths, &before);
+  bool none = false;
+  for (;;) {
+    siginfo_t info{};
+    while (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0) info = {};
+    none = ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0;
+    auto left =
+        std::chrono::floor<std::chrono::seconds>(deadline - std::chrono::steady_clock::now());
+    if (none || left.count() < 0) break;
+    timespec wait{left.count() + 1, 0};
+    ::sigtimedwait(&deaths, nullptr, &wait);
   }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return none;
+}
+
+}  // namespace
+
+void await_no_process() {
+  if (reap_all(in(patience))) return;
+  do
+    for (auto pid : supervisor::kernel::children_of(::getpid())) {
+      BOOST_ERROR("left behind: pid " << pid << ", " << command_of(pid));
+      ::kill(pid, SIGKILL);
+    }
+  while (!reap_all(in(std::chrono::seconds(1))));  // theirs become ours
+}
+
+std::string command_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
+  std::string words, word;
+  while (std::getline(file, word, '\0')) words += (words.empty() ? "" : " ") + word;
+  return words;
+}
+
+bool comes_true(const std::function<bool()>& condition) {
+  for (auto deadline = in(patience); std::chrono::steady_clock::now() < deadline; ::sched_yield())
+    if (condition()) return true;
+  return false;
 }
 
 // --- HTTP

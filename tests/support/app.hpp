@@ -75,6 +75,11 @@ class master {
   const temporary_directory& directory() const noexcept { return directory_; }
   std::string control() const { return directory_ / "c.sock"; }
   void signal(int number) { process_.signal(number); }
+  /// The keeper's child; 0: there is none.
+  pid_t master_pid() const;
+  /// SIGKILL, and waits until another has its place.
+  void kill_master();
+  void wait_for_next_master(pid_t before);
 
   /// Reads the log up to the next event of that name, and returns it.
   boost::json::object wait_for(std::string_view event);
@@ -140,8 +145,13 @@ response get(unsigned port, const std::string& path);
 
 /// What outlives a master falls to us, as its subreaper: fails the test where one of these does.
 void expect_gone(const std::set<pid_t>& pids);
-/// Waits for processes of processes, which die with or soon after those; that they do not end shows
-/// as the test's time limit.
+/// Waits for processes of processes, which die with or soon after those; fails the test where they
+/// do not, and ends them.
 void await_no_process();
+
+/// "sleep 1000"
+std::string command_of(pid_t);
+/// Looks again and again, for what no event tells; false when patience ends.
+bool comes_true(const std::function<bool()>& condition);
 
 }  // namespace test
