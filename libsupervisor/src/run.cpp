@@ -274,6 +274,11 @@ void master::serve_control() {
   about.owner = ::geteuid();
   about.identify = identify;
   about.verbs = options_.verbs;
+  if (keeper_ && !options_.die_with_master) {
+    about.sockets.hold = [this](int socket) { return keeper_->hold(socket); };
+    about.sockets.drop = [this](std::uint32_t where) { keeper_->drop(where); };
+    about.sockets.take = [this](std::uint32_t where) { return keeper_->take(where).release(); };
+  }
   server_.emplace(*host_, *self_, std::move(acceptor), std::move(about));
 }
 

@@ -103,6 +103,7 @@ saved_supervisor an_example() {
   saved_supervisor all;
   all.last_event = 1'000'000'000'000;
   all.stopping = all.quick = true;
+  all.beside = std::string("a\0b", 3);
   all.pools.push_back({a_pool(), {}});
   all.pools.back().specs.emplace(1, std::make_shared<spec>("serve"));
   all.pools.back().specs.emplace(9, std::make_shared<spec>(a_spec()));
@@ -141,6 +142,7 @@ BOOST_AUTO_TEST_CASE(everything_comes_back_as_it_was) {
   BOOST_TEST(back.last_event == all.last_event);
   BOOST_TEST(back.stopping);
   BOOST_TEST(back.quick);
+  BOOST_TEST(back.beside == all.beside);
   BOOST_TEST((back.groups == all.groups));
   BOOST_REQUIRE(back.pools.size() == all.pools.size());
   for (std::size_t i = 0; i < all.pools.size(); ++i) {

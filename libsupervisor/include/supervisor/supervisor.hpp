@@ -280,6 +280,10 @@ class supervisor {
   /// Another supervisor came before this one, in a process that is gone: the pools are as it left
   /// them, and so are their workers.
   bool goes_on() const;
+  /// For the library's own rooms: is saved with what this one knows, for the one that goes on.
+  void keep_beside(std::string bytes);
+  /// What the one before this one has kept so.
+  const std::string& kept_beside() const;
   /// Starts the children of a group, from left to right, and keeps them; returns at once. When it
   /// ends by itself, serve() returns as after request_stop(). Throws std::invalid_argument with
   /// find_fault()'s words and for names that are taken; errc::pool_closed as pool().

@@ -11,6 +11,8 @@
 
 #include "control/members.hpp"
 #include "control/status.hpp"
+#include "supervision/outcomes.hpp"
+#include "supervision/pool_keeper.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/journal.hpp"
 
@@ -116,45 +118,34 @@ unsigned new_size(unsigned size, const command& what) {
   return static_cast<unsigned>(std::clamp<std::int64_t>(wanted, 1, most_workers));
 }
 
-asio::awaitable<outcome> send_signal(pool target, unsigned slot, int number) {
-  outcome sent;
-  sent.error = target.signal(slot, number);
-  sent.ok = !sent.error;
-  if (!sent.ok) sent.reason = fmt::format("{}.{}: {}", target.name(), slot, sent.error.message());
-  co_return sent;
-}
-
 asio::awaitable<verb_answer> begin_application(supervisor& self, command what,
                                                std::uint64_t cause) {
   journal::because because(self.log(), cause);
   return (*what.handler)(self, std::move(what.argument));
 }
 
-/// A plain function: the pool hears of the command at this call, in the scope of its cause.
-asio::awaitable<outcome> begin(supervisor& self, pool target, const command& what,
-                               std::uint64_t cause) {
-  journal::because because(self.log(), cause);
+awaited begin(const pool& target, const command& what) {
+  auto& keeper = target.keeper();
   switch (what.what) {
     case verb::scale:
-      return target.resize(new_size(target.size(), what));
+      return keeper.resize(new_size(target.size(), what));
     case verb::restart:
-      return target.restart(what.slot);
-    case verb::signal:
-      return send_signal(target, what.slot, what.signal);
+      return keeper.restart(what.slot);
     case verb::pause:
-      return target.pause_rollout();
+      return keeper.pause_rollout();
     case verb::resume:
-      return target.resume_rollout();
+      return keeper.resume_rollout();
     case verb::abort:
-      return target.abort_rollout(what.why);
+      return keeper.abort_rollout(what.why);
     case verb::undo:
-      return target.undo(what.to, what.how.over(target.rollouts()));
+      return keeper.undo(what.to, what.how.over(target.rollouts()));
     case verb::reload:
+    case verb::signal:
     case verb::stop:
     case verb::application:
       break;
   }
-  return target.roll(what.how.over(target.rollouts()));
+  return keeper.roll({}, what.how.over(target.rollouts()));
 }
 
 reply report(const outcome& all, const std::vector<pool>& targets) {
@@ -174,16 +165,6 @@ reply report(const outcome& all, const std::vector<pool>& targets) {
   if (all.ok) answer.body["exit"] = degraded ? exit_code::degraded : exit_code::ok;
   answer.body["slots"] = std::move(slots);
   return answer;
-}
-
-asio::awaitable<reply> execute_application(supervisor& self, command what, std::uint64_t cause) {
-  auto begun = begin_application(self, std::move(what), cause);
-  auto told = co_await std::move(begun);
-  auto answer = told.settled.ok ? reply(200, {}) : refusal(told.settled.error, told.settled.reason);
-  answer.body["ok"] = told.settled.ok;
-  if (told.settled.ok) answer.body["exit"] = exit_code::ok;
-  answer.body["text"] = told.text;
-  co_return answer;
 }
 
 }  // namespace
@@ -267,21 +248,54 @@ reply refusal(boost::system::error_code error, std::string reason) {
   return {ours ? known->status : 500, std::move(body)};
 }
 
-asio::awaitable<reply> execute(supervisor& self, command what, std::uint64_t cause) {
-  if (what.what == verb::application) {
-    auto application = execute_application(self, std::move(what), cause);
-    auto answer = co_await std::move(application);
-    co_return answer;
-  }
+asio::awaitable<reply> execute_application(supervisor& self, command what, std::uint64_t cause) {
+  auto begun = begin_application(self, std::move(what), cause);
+  auto told = co_await std::move(begun);
+  auto answer = told.settled.ok ? reply(200, {}) : refusal(told.settled.error, told.settled.reason);
+  answer.body["ok"] = told.settled.ok;
+  if (told.settled.ok) answer.body["exit"] = exit_code::ok;
+  answer.body["text"] = told.text;
+  co_return answer;
+}
+
+undertaking begin(supervisor& self, const command& what, std::uint64_t cause) {
+  journal::because because(self.log(), cause);
+  undertaking begun;
   std::vector<pool> targets;
-  auto all = find_targets(self, what, targets);
-  std::vector<asio::awaitable<outcome>> begun;
-  for (auto& target : targets) begun.push_back(begin(self, target, what, cause));
-  for (auto& one : begun) {
-    auto settled = co_await std::move(one);
+  auto found = find_targets(self, what, targets);
+  if (!found.ok) begun.refused = report(found, {});
+  for (auto& target : targets) begun.pools.emplace_back(target.name(), begin(target, what));
+  return begun;
+}
+
+asio::awaitable<reply> settle(supervisor& self, undertaking begun) {
+  if (begun.refused) co_return std::move(*begun.refused);
+  outcome all;
+  std::vector<pool> targets;
+  for (auto& [name, what] : begun.pools) {
+    auto target = self.find_pool(name);
+    auto settled = failure(errc::pool_closed, "the pool " + name + " is gone");
+    if (target) {
+      targets.push_back(*target);
+      auto waiting = target->keeper().when(std::move(what));
+      settled = co_await std::move(waiting);
+    }
     if (all.ok) all = std::move(settled);
   }
   co_return report(all, targets);
+}
+
+reply send_signal(supervisor& self, const command& what, std::uint64_t cause) {
+  journal::because because(self.log(), cause);
+  std::vector<pool> targets;
+  auto all = find_targets(self, what, targets);
+  for (auto& target : targets) {
+    all.error = target.signal(what.slot, what.signal);
+    all.ok = !all.error;
+    if (all.ok) continue;
+    all.reason = fmt::format("{}.{}: {}", target.name(), what.slot, all.error.message());
+  }
+  return report(all, targets);
 }
 
 }  // namespace supervisor

@@ -7,8 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "control/gate.hpp"
+#include "supervision/awaited.hpp"
 #include "supervisor/run.hpp"
 #include "supervisor/supervisor.hpp"
 
@@ -64,8 +67,20 @@ std::string describe(const command&);
 /// {"ok": false, "error": NAME, "reason": TEXT, "exit": the command line's exit code}.
 reply refusal(boost::system::error_code, std::string reason);
 
-/// Carries out any command but stop; completes when it has settled. Everything it changes is
-/// recorded with `cause`. Cancelling it ends the wait, not the change.
-boost::asio::awaitable<reply> execute(supervisor&, command, std::uint64_t cause);
+/// A command that was begun, as data: another master can go on waiting for it.
+struct undertaking {
+  std::vector<std::pair<std::string, awaited>> pools;  ///< what each of them is waited for by
+  std::optional<reply> refused;
+};
+
+/// Begins any command but stop and signal, and no application's. Everything it changes is recorded
+/// at this call, with `cause`.
+undertaking begin(supervisor&, const command&, std::uint64_t cause);
+/// Completes when it has settled. Cancelling it ends the wait, not the change.
+boost::asio::awaitable<reply> settle(supervisor&, undertaking);
+/// Sends what `signal` is to send.
+reply send_signal(supervisor&, const command&, std::uint64_t cause);
+/// Carries out a verb of the application's.
+boost::asio::awaitable<reply> execute_application(supervisor&, command, std::uint64_t cause);
 
 }  // namespace supervisor

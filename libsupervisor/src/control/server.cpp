@@ -108,13 +108,20 @@ struct control_server::impl {
         about(std::move(o)),
         started(h.now()),
         sessions(h.executor(), [this](std::exception_ptr error) { failed(std::move(error)); }),
-        changed(h) {}
+        changed(h),
+        waiting(s, about.sockets) {}
 
   asio::awaitable<void> accept();
   asio::awaitable<void> session(socket_type);
+  asio::awaitable<void> go_on(socket_type, waiting_client);
+  asio::awaitable<bool> tell(stream_type&, reply, bool more);
   asio::awaitable<std::optional<reply>> respond(socket_type&, const request_type&,
                                                 std::pair<pid_t, uid_t> who);
-  asio::awaitable<reply> carry_out(command, std::pair<pid_t, uid_t> who);
+  asio::awaitable<reply> carry_out(command, std::pair<pid_t, uid_t> who, int socket);
+  asio::awaitable<reply> finish(waiting_client);
+  asio::awaitable<reply> wait_for(const waiting_client&);
+  asio::awaitable<reply> wait_for_end();
+  reply noted(reply, const waiting_client&);
   reply look(std::string_view path) const;
 
   /// Counts for as long as it lives.
@@ -148,6 +155,7 @@ struct control_server::impl {
   std::vector<socket_type> parked;  ///< of clients of `stop`, answered
   task_group sessions;
   condition changed;  ///< a session or a request ended, or everything has
+  waiting_clients waiting;
 };
 
 asio::awaitable<void> control_server::impl::accept() {
@@ -186,19 +194,37 @@ asio::awaitable<void> control_server::impl::session(socket_type client) {
       answer = co_await respond(stream.socket(), parser.get(), who);
     if (!answer) co_return;
     more = !unread && parser.get().keep_alive() && !ended;
-    http::response<http::string_body> response(static_cast<http::status>(answer->status), 11);
-    response.set(http::field::content_type, "application/json");
-    if (answer->status == 405) response.set(http::field::allow, "GET, POST");
-    response.keep_alive(more);
-    response.body() = boost::json::serialize(answer->body) + '\n';
-    response.prepare_payload();
-    stream.expires_after(client_patience);
-    co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, error));
-    stream.expires_never();
-    if (error) co_return;
+    bool told = co_await tell(stream, std::move(*answer), more);
+    if (!told) co_return;
     if (unread) co_await take_the_rest(stream);
   }
   if (ended) parked.push_back(stream.release_socket());
+}
+
+/// With one that has asked the master before this one.
+asio::awaitable<void> control_server::impl::go_on(socket_type client, waiting_client what) {
+  counted visitor(*this, open), request(*this, busy);
+  stream_type stream(std::move(client));
+  auto work = finish(std::move(what));
+  auto answer = co_await unless_gone(stream.socket(), std::move(work));
+  if (!answer) co_return;
+  bool told = co_await tell(stream, std::move(*answer), false);
+  if (told && ended) parked.push_back(stream.release_socket());
+}
+
+/// False when the client did not take it.
+asio::awaitable<bool> control_server::impl::tell(stream_type& stream, reply answer, bool more) {
+  http::response<http::string_body> response(static_cast<http::status>(answer.status), 11);
+  response.set(http::field::content_type, "application/json");
+  if (answer.status == 405) response.set(http::field::allow, "GET, POST");
+  response.keep_alive(more);
+  response.body() = boost::json::serialize(answer.body) + '\n';
+  response.prepare_payload();
+  error_code error;
+  stream.expires_after(client_patience);
+  co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, error));
+  stream.expires_never();
+  co_return !error;
 }
 
 /// Nothing when the client has gone.
@@ -221,7 +247,7 @@ asio::awaitable<std::optional<reply>> control_server::impl::respond(socket_type&
     co_return refusal(make_error_code(errc::invalid_argument), e.what());
   }
   if (!what) co_return refuse(404, "no_such_command", "there is no " + path, exit_code::usage);
-  auto work = carry_out(std::move(*what), who);
+  auto work = carry_out(std::move(*what), who, client.native_handle());
   auto answer = co_await unless_gone(client, std::move(work));
   co_return answer;
 }
@@ -255,26 +281,61 @@ reply control_server::impl::look(std::string_view path) const {
   return answer;
 }
 
-asio::awaitable<reply> control_server::impl::carry_out(command what, std::pair<pid_t, uid_t> who) {
+asio::awaitable<reply> control_server::impl::carry_out(command what, std::pair<pid_t, uid_t> who,
+                                                       int socket) {
   event heard(event_kind::command_received);
   heard.text = fmt::format("{} by pid {} of uid {}", describe(what), who.first, who.second);
   if (!what.why.empty()) heard.text += ": " + what.why;
-  auto cause = self.log().record(std::move(heard));
-  if (what.what != command::verb::stop) {
-    auto name = describe(what);
-    auto answer = co_await execute(self, std::move(what), cause);
-    if (auto* reason = answer.body.if_contains("reason")) {
-      event told(event_kind::note);
-      told.cause = cause;
-      told.text = fmt::format("{}: {}", name, reason->get_string().c_str());
-      self.log().record(std::move(told));
+  waiting_client mine;
+  mine.cause = self.log().record(std::move(heard));
+  mine.command = describe(what);
+  switch (what.what) {
+    case command::verb::signal:
+      co_return noted(send_signal(self, what, mine.cause), mine);
+    case command::verb::application: {
+      auto work = execute_application(self, std::move(what), mine.cause);
+      auto answer = co_await std::move(work);
+      co_return noted(std::move(answer), mine);
     }
-    co_return answer;
+    case command::verb::stop: {
+      journal::because because(self.log(), mine.cause);
+      self.request_stop(what.quick);
+      mine.stop = true;
+      break;
+    }
+    default:
+      mine.what = begin(self, what, mine.cause);
   }
-  {
-    journal::because because(self.log(), cause);
-    self.request_stop(what.quick);
+  if (!mine.what.refused) mine.where = waiting.hold(socket);
+  auto work = finish(std::move(mine));
+  auto answer = co_await std::move(work);
+  co_return answer;
+}
+
+asio::awaitable<reply> control_server::impl::finish(waiting_client client) {
+  waiting_clients::known mine(waiting, std::move(client));
+  auto work = wait_for(*mine);
+  auto answer = co_await std::move(work);
+  co_return noted(std::move(answer), *mine);
+}
+
+asio::awaitable<reply> control_server::impl::wait_for(const waiting_client& client) {
+  if (client.stop) return wait_for_end();
+  return settle(self, client.what);
+}
+
+/// What was refused is in the log, too.
+reply control_server::impl::noted(reply answer, const waiting_client& client) {
+  if (auto* reason = answer.body.if_contains("reason")) {
+    event told(event_kind::note);
+    told.cause = client.cause;
+    told.text = fmt::format("{}: {}", client.command, reason->get_string().c_str());
+    self.log().record(std::move(told));
   }
+  return answer;
+}
+
+asio::awaitable<reply> control_server::impl::wait_for_end() {
   while (!ended) co_await changed.wait();
   reply answer;
   answer.body["ok"] = true;
@@ -287,6 +348,9 @@ control_server::control_server(host& world, supervisor& self, protocol::acceptor
                                options about)
     : impl_(std::make_shared<impl>(world, self, std::move(acceptor), std::move(about))) {
   impl_->sessions.spawn(impl_->accept());
+  for (auto& [socket, client] : impl_->waiting.take_left())
+    impl_->sessions.spawn(
+        impl_->go_on(socket_type(world.executor(), protocol(), socket), std::move(client)));
 }
 
 control_server::~control_server() = default;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "control/waiting_clients.hpp"
 #include "host/host.hpp"
 #include "supervisor/run.hpp"
 #include "supervisor/supervisor.hpp"
@@ -30,6 +31,7 @@ class control_server {
     /// The pid and the uid at the other end. Throws where it cannot be told.
     std::function<std::pair<pid_t, uid_t>(socket&)> identify;
     std::map<std::string, verb_handler> verbs;  ///< the application's own
+    socket_store sockets;  ///< of clients that wait; empty: they end with this process
   };
 
   control_server(host&, supervisor&, boost::asio::local::stream_protocol::acceptor, options);

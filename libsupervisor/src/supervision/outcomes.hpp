@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <string>
 
+#include "supervision/awaited.hpp"
 #include "supervision/state.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/supervisor.hpp"
@@ -20,6 +21,7 @@ inline outcome failure(boost::system::error_code why, std::string reason) {
 }
 
 inline outcome closed() { return failure(errc::pool_closed, "the pool is stopping"); }
+inline awaited refused_as_closed() { return {errc::pool_closed, closed().reason}; }
 
 /// How a settled pool stands.
 inline outcome standing(const pool_state& p) {

@@ -22,34 +22,42 @@ pool_status pool::status() const {
   return describe_pool(keeper_->state(), outside.now(), sample);
 }
 
-asio::awaitable<outcome> pool::resize(unsigned count) { return here().resize(count); }
-asio::awaitable<outcome> pool::roll() { return here().roll({}, keeper_->rollouts()); }
-asio::awaitable<outcome> pool::roll(rollout_options how) { return here().roll({}, std::move(how)); }
+asio::awaitable<outcome> pool::resize(unsigned count) {
+  return keeper_->when(here().resize(count));
+}
+asio::awaitable<outcome> pool::roll() {
+  return keeper_->when(here().roll({}, keeper_->rollouts()));
+}
+asio::awaitable<outcome> pool::roll(rollout_options how) {
+  return keeper_->when(here().roll({}, std::move(how)));
+}
 asio::awaitable<outcome> pool::roll(spec next) {
-  return here().roll(std::move(next), keeper_->rollouts());
+  return keeper_->when(here().roll(std::move(next), keeper_->rollouts()));
 }
 asio::awaitable<outcome> pool::roll(spec next, rollout_options how) {
-  return here().roll(std::move(next), std::move(how));
+  return keeper_->when(here().roll(std::move(next), std::move(how)));
 }
 void pool::rollouts(rollout_options how) { here().set_rollouts(std::move(how)); }
 const rollout_options& pool::rollouts() const { return here().rollouts(); }
-asio::awaitable<outcome> pool::pause_rollout() { return here().pause_rollout(); }
-asio::awaitable<outcome> pool::resume_rollout() { return here().resume_rollout(); }
+asio::awaitable<outcome> pool::pause_rollout() { return keeper_->when(here().pause_rollout()); }
+asio::awaitable<outcome> pool::resume_rollout() { return keeper_->when(here().resume_rollout()); }
 asio::awaitable<outcome> pool::abort_rollout(std::string why) {
-  return here().abort_rollout(std::move(why));
+  return keeper_->when(here().abort_rollout(std::move(why)));
 }
 void pool::needs(std::vector<requirement> all) { here().set_needs(all); }
 asio::awaitable<outcome> pool::undo(std::optional<std::uint64_t> generation) {
-  return here().undo(generation, keeper_->rollouts());
+  return keeper_->when(here().undo(generation, keeper_->rollouts()));
 }
 asio::awaitable<outcome> pool::undo(std::optional<std::uint64_t> generation, rollout_options how) {
-  return here().undo(generation, std::move(how));
+  return keeper_->when(here().undo(generation, std::move(how)));
 }
-asio::awaitable<outcome> pool::restart(unsigned slot) { return here().restart(slot); }
-asio::awaitable<outcome> pool::drain() { return here().drain(); }
-asio::awaitable<outcome> pool::resume() { return here().resume(); }
-asio::awaitable<outcome> pool::stop(bool quick) { return here().stop(quick); }
-asio::awaitable<outcome> pool::settled() { return here().settled(); }
+asio::awaitable<outcome> pool::restart(unsigned slot) {
+  return keeper_->when(here().restart(slot));
+}
+asio::awaitable<outcome> pool::drain() { return keeper_->when(here().drain()); }
+asio::awaitable<outcome> pool::resume() { return keeper_->when(here().resume()); }
+asio::awaitable<outcome> pool::stop(bool quick) { return keeper_->when(here().stop(quick)); }
+asio::awaitable<outcome> pool::settled() { return here().when(awaited::until::settled); }
 
 boost::system::error_code pool::signal(unsigned slot, int number) {
   return here().signal(slot, number);

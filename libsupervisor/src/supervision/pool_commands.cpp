@@ -10,57 +10,51 @@
 
 namespace supervisor {
 
-pool_keeper::settlement pool_keeper::refused(errc why, std::string reason) {
-  return answer(failure(why, std::move(reason)));
-}
-
-pool_keeper::settlement pool_keeper::resize(unsigned count) {
-  if (state_.stopping) return answer(closed());
-  if (auto fault = find_fault(count)) return refused(errc::invalid_argument, *fault);
+awaited pool_keeper::resize(unsigned count) {
+  if (state_.stopping) return refused_as_closed();
+  if (auto fault = find_fault(count)) return {errc::invalid_argument, *fault};
   auto e = about_pool(event_kind::pool_resized);
   e.count = count;
   transition(std::move(e));
-  return when(shared_from_this(), settled_beside_rollout);
+  return awaited::until::settled_beside_rollout;
 }
 
-pool_keeper::settlement pool_keeper::restart(unsigned number) {
-  if (state_.stopping) return answer(closed());
+awaited pool_keeper::restart(unsigned number) {
+  if (state_.stopping) return refused_as_closed();
   auto* old = state_.keeper_of(number);
   if (!old)
-    return refused(errc::no_such_slot, "pool " + name() + " has no slot " + std::to_string(number));
+    return {errc::no_such_slot, "pool " + name() + " has no slot " + std::to_string(number)};
   for (auto& s : state_.slots)
     if (s.replaces == old->id && s.retiring == exit_cause::none)
-      return when_restarted(shared_from_this(), s.id);
+      return {awaited::until::restarted, s.id};
   auto e = successor_of(state_, *old, old->generation);
   e.cause = 0;  // the command's, or the handler's that calls
   auto fresh = e.slot_id;
   transition(std::move(e));
-  return when_restarted(shared_from_this(), fresh);
+  return {awaited::until::restarted, fresh};
 }
 
-pool_keeper::settlement pool_keeper::drain() {
-  if (state_.stopping) return answer(closed());
+awaited pool_keeper::drain() {
+  if (state_.stopping) return refused_as_closed();
   if (!state_.drained) transition(about_pool(event_kind::pool_drained));
-  return when_settled(shared_from_this());
+  return awaited::until::settled;
 }
 
-pool_keeper::settlement pool_keeper::resume() {
-  if (state_.stopping) return answer(closed());
+awaited pool_keeper::resume() {
+  if (state_.stopping) return refused_as_closed();
   if (state_.drained || std::ranges::any_of(state_.slots, &slot_state::rests))
     transition(about_pool(event_kind::pool_resumed));
-  return when(shared_from_this(), settled_beside_rollout);
+  return awaited::until::settled_beside_rollout;
 }
 
-pool_keeper::settlement pool_keeper::stop(bool quick) {
+awaited pool_keeper::stop(bool quick) {
   if (!state_.stopping || (quick && !state_.quick && !state_.stopped)) {
     auto e = about_pool(event_kind::pool_stopping);
     e.count = quick;
     transition(std::move(e));
   }
-  return when_settled(shared_from_this(), true);
+  return awaited::until::stopped;
 }
-
-pool_keeper::settlement pool_keeper::settled() { return when_settled(shared_from_this()); }
 
 boost::system::error_code pool_keeper::signal(unsigned number, int signal) {
   auto* s = state_.keeper_of(number);
@@ -88,11 +82,28 @@ boost::system::error_code pool_keeper::send(const slot_state& s, int signal) {
 
 // The waiting. Each looks at the state after every change, and needs to have seen none of them.
 
-pool_keeper::settlement pool_keeper::when_settled(self_ptr self, bool until_stopped) {
-  return when(std::move(self), ::supervisor::settled, until_stopped);
+pool_keeper::settlement pool_keeper::when(awaited what) {
+  auto self = shared_from_this();
+  switch (what.what) {
+    case awaited::until::nothing:
+      break;
+    case awaited::until::refused:
+      return answer(failure(what.why, std::move(what.reason)));
+    case awaited::until::settled:
+      return when_true(std::move(self), settled);
+    case awaited::until::settled_beside_rollout:
+      return when_true(std::move(self), settled_beside_rollout);
+    case awaited::until::stopped:
+      return when_true(std::move(self), settled, true);
+    case awaited::until::rolled:
+      return when_rolled(std::move(self), what.id);
+    case awaited::until::restarted:
+      return when_restarted(std::move(self), what.id);
+  }
+  return answer({});
 }
 
-pool_keeper::settlement pool_keeper::when(self_ptr self, test holds, bool until_stopped) {
+pool_keeper::settlement pool_keeper::when_true(self_ptr self, test holds, bool until_stopped) {
   auto& p = self->state_;
   while (!holds(p)) {
     if (self->dismissed_ || (p.stopping && !until_stopped)) co_return closed();

@@ -11,6 +11,7 @@
 
 #include "host/host.hpp"
 #include "host/interruptible.hpp"
+#include "supervision/awaited.hpp"
 #include "supervision/request.hpp"
 #include "supervision/slot.hpp"
 #include "supervision/state.hpp"
@@ -47,19 +48,20 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   const std::string& name() const noexcept { return state_.name; }
   program_specs specs() const;
 
-  // Commands: each is recorded at its call. Their coroutines keep the pool alive.
+  // Commands: each is recorded at its call, and can then be waited for.
+  awaited resize(unsigned count);
+  awaited roll(std::optional<spec> next, rollout_options);
+  awaited undo(std::optional<std::uint64_t> generation, rollout_options);
+  awaited pause_rollout();
+  awaited resume_rollout();
+  awaited abort_rollout(std::string why);
+  awaited restart(unsigned number);
+  awaited drain();
+  awaited resume();
+  awaited stop(bool quick);
   using settlement = boost::asio::awaitable<outcome>;
-  settlement resize(unsigned count);
-  settlement roll(std::optional<spec> next, rollout_options);
-  settlement undo(std::optional<std::uint64_t> generation, rollout_options);
-  settlement pause_rollout();
-  settlement resume_rollout();
-  settlement abort_rollout(std::string why);
-  settlement restart(unsigned number);
-  settlement drain();
-  settlement resume();
-  settlement stop(bool quick);
-  settlement settled();
+  /// Keeps the pool alive.
+  settlement when(awaited);
   boost::system::error_code signal(unsigned number, int signal);
   void signal_all(int signal);
   void set_rollouts(rollout_options);
@@ -121,12 +123,10 @@ class pool_keeper : public std::enable_shared_from_this<pool_keeper> {
   bool awaits_reports() const;
   void record_report(departure, std::shared_ptr<const exit_report>);
 
-  settlement refused(errc why, std::string reason);
   using self_ptr = std::shared_ptr<pool_keeper>;
   using test = bool (*)(const pool_state&);
-  static settlement when_settled(self_ptr, bool until_stopped = false);
-  static settlement when(self_ptr, test, bool until_stopped = false);
-  settlement begin_rollout(std::uint64_t generation, bool kept, rollout_options);
+  static settlement when_true(self_ptr, test, bool until_stopped = false);
+  awaited begin_rollout(std::uint64_t generation, bool kept, rollout_options);
   static settlement when_rolled(self_ptr, std::uint64_t rollout);
   static boost::asio::awaitable<void> watch(self_ptr, std::shared_ptr<bake_watch>, health_check);
   static settlement when_restarted(self_ptr, std::uint64_t fresh);

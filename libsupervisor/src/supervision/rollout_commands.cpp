@@ -43,11 +43,11 @@ void pool_keeper::set_rollouts(rollout_options how) {
   changed_->notify();
 }
 
-pool_keeper::settlement pool_keeper::roll(std::optional<spec> next, rollout_options how) {
-  if (state_.stopping) return answer(closed());
+awaited pool_keeper::roll(std::optional<spec> next, rollout_options how) {
+  if (state_.stopping) return refused_as_closed();
   auto fault = find_fault(how);
   if (!fault && next) fault = find_fault(*next, host_);
-  if (fault) return refused(errc::invalid_argument, *fault);
+  if (fault) return {errc::invalid_argument, *fault};
   auto what = programs_.at(state_.generation).what;
   if (next) what = std::make_shared<const spec>(std::move(*next));
   auto generation = state_.last_generation + 1;
@@ -55,8 +55,7 @@ pool_keeper::settlement pool_keeper::roll(std::optional<spec> next, rollout_opti
   return begin_rollout(generation, false, std::move(how));
 }
 
-pool_keeper::settlement pool_keeper::begin_rollout(std::uint64_t generation, bool kept,
-                                                   rollout_options how) {
+awaited pool_keeper::begin_rollout(std::uint64_t generation, bool kept, rollout_options how) {
   auto e = about_pool(event_kind::rollout_started);
   e.generation = generation;
   e.count = kept;
@@ -65,49 +64,47 @@ pool_keeper::settlement pool_keeper::begin_rollout(std::uint64_t generation, boo
   programs_.at(generation).told = false;
   checked_ = transition(std::move(e));
   check_ = std::move(how.health);
-  return when_rolled(shared_from_this(), checked_);
+  return {awaited::until::rolled, checked_};
 }
 
-pool_keeper::settlement pool_keeper::undo(std::optional<std::uint64_t> generation,
-                                          rollout_options how) {
-  if (state_.stopping) return answer(closed());
+awaited pool_keeper::undo(std::optional<std::uint64_t> generation, rollout_options how) {
+  if (state_.stopping) return refused_as_closed();
   if (state_.rolling && generation.value_or(state_.committed) == state_.committed)
     return abort_rollout("undone");
   auto& kept = state_.kept;
-  if (auto fault = find_fault(how)) return refused(errc::invalid_argument, *fault);
-  if (!generation && kept.empty())
-    return refused(errc::not_kept, "no generation before this one is kept");
+  if (auto fault = find_fault(how)) return {errc::invalid_argument, *fault};
+  if (!generation && kept.empty()) return {errc::not_kept, "no generation before this one is kept"};
   auto target = generation.value_or(kept.empty() ? 0 : kept.front());
   if (std::ranges::find(kept, target) == kept.end()) {
     auto number = std::to_string(target);
     auto why = target == state_.committed ? " serves already" : " is not kept";
-    return refused(errc::not_kept, "generation " + number + why + "; " + list_of(kept));
+    return {errc::not_kept, "generation " + number + why + "; " + list_of(kept)};
   }
   return begin_rollout(target, true, std::move(how));
 }
 
-pool_keeper::settlement pool_keeper::pause_rollout() {
-  if (state_.stopping) return answer(closed());
-  if (!state_.rolling) return refused(errc::no_rollout, "");
+awaited pool_keeper::pause_rollout() {
+  if (state_.stopping) return refused_as_closed();
+  if (!state_.rolling) return {errc::no_rollout, ""};
   if (!state_.roll.paused) transition(about_pool(event_kind::rollout_paused));
-  return answer({});
+  return awaited::until::nothing;
 }
 
-pool_keeper::settlement pool_keeper::resume_rollout() {
-  if (state_.stopping) return answer(closed());
-  if (!state_.rolling) return refused(errc::no_rollout, "");
+awaited pool_keeper::resume_rollout() {
+  if (state_.stopping) return refused_as_closed();
+  if (!state_.rolling) return {errc::no_rollout, ""};
   if (state_.roll.paused) transition(about_pool(event_kind::rollout_resumed));
-  return when_rolled(shared_from_this(), state_.history.back().id);
+  return {awaited::until::rolled, state_.history.back().id};
 }
 
-pool_keeper::settlement pool_keeper::abort_rollout(std::string why) {
-  if (state_.stopping) return answer(closed());
-  if (!state_.rolling) return refused(errc::no_rollout, "");
+awaited pool_keeper::abort_rollout(std::string why) {
+  if (state_.stopping) return refused_as_closed();
+  if (!state_.rolling) return {errc::no_rollout, ""};
   auto e = about_pool(event_kind::rollout_failed);
   e.count = 1;
   e.text = why.empty() ? "aborted" : "aborted: " + why;
   transition(std::move(e));
-  return when_settled(shared_from_this());
+  return awaited::until::settled;
 }
 
 pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t rollout) {
@@ -121,7 +118,7 @@ pool_keeper::settlement pool_keeper::when_rolled(self_ptr self, std::uint64_t ro
     bool failed = end == rollout_end::failed || end == rollout_end::aborted;
     if (!failed && p.drained)
       co_return failure(errc::superseded, "the pool was drained; resumed, it rolls on");
-    if (::supervisor::settled(p)) {
+    if (settled(p)) {
       auto now = standing(p);
       if (!failed) co_return now;
       co_return failure(errc::rolled_back, mine->why + (now.ok ? "" : "; now " + now.reason));

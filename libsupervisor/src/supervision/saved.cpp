@@ -196,6 +196,7 @@ void fields(Archive& a, saved_step& c) {
 template <typename Archive>
 void fields(Archive& a, saved_supervisor& s) {
   a(1, s.last_event)(2, s.pools)(3, s.stopping)(4, s.quick)(5, s.groups);
+  a(6, s.beside);
 }
 
 namespace archive {

@@ -26,6 +26,7 @@ struct saved_supervisor {
   std::vector<group_state> groups;
   bool stopping = false;
   bool quick = false;
+  std::string beside;  ///< another room's, see supervisor::keep_beside()
 };
 
 /// One event since.

@@ -288,7 +288,7 @@ std::vector<asio::awaitable<outcome>> supervisor::impl::begin_stops(bool quick) 
   for (auto& tree : trees)
     if (auto g = tree.lock()) settling.push_back(g->stop(quick));
   for (auto& p : pools)
-    if (quick || !group_of(p->name())) settling.push_back(p->stop(quick));
+    if (quick || !group_of(p->name())) settling.push_back(p->when(p->stop(quick)));
   return settling;
 }
 
@@ -318,7 +318,7 @@ asio::awaitable<void> supervisor::impl::stop(bool quick) {
   for (auto& settled : settling) co_await std::move(settled);
   // The children of groups, which left before in their order.
   settling.clear();
-  for (auto& p : pools) settling.push_back(p->stop(quick));
+  for (auto& p : pools) settling.push_back(p->when(p->stop(quick)));
   for (auto& settled : settling) co_await std::move(settled);
   if (--stops_running == 0) asked.notify();
   co_await tasks.join();

@@ -87,10 +87,11 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   std::optional<signal_dispatcher> dispatcher;
   std::shared_ptr<void> neighbourhood;
   bool goes_on = false;
+  std::string beside;  ///< saved for another room
+  void save_later();
 
  private:
   void keep(const event&);
-  void save_later();
   void save();
   void tell_dependents(std::string_view changed);
   std::optional<std::string> find_circle(const std::string& pool, const spec&) const;

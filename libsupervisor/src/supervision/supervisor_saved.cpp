@@ -66,6 +66,7 @@ void supervisor::impl::restore() {
     written.insert_or_assign(std::move(group), std::move(g));
   }
   if (all.stopping) request_stop(all.quick);
+  beside = std::move(all.beside);
   save_later();
 }
 
@@ -101,6 +102,7 @@ void supervisor::impl::save() {
   all.last_event = last_event_;
   all.stopping = stopping || stop_requested || stop_announced;
   all.quick = interrupted;
+  all.beside = beside;
   for (auto& p : pools)
     if (!p->state().stopped) all.pools.push_back({p->state(), p->specs()});
   for (auto& g : groups)
