@@ -67,7 +67,7 @@ row slot_row(const std::string& pool, const json::object& slot, bool wide) {
   bool lives = number_in(slot, "pid") > 0;
   row cells{pool + '.' + text_in(slot, "slot"),
             flag(slot, "ready") ? "yes" : "no",
-            text_in(slot, "state"),
+            render_state(slot),
             text_in(slot, "restarts"),
             lives ? render_uptime(number_in(slot, "uptime_s")) : "-",
             lives ? text_in(slot, "pid") : "-"};
@@ -149,6 +149,10 @@ std::string render_uptime(double seconds) {
   if (s < 3600) return fmt::format("{} m {} s", s / 60, s % 60);
   if (s < 86400) return fmt::format("{} h {} m", s / 3600, s / 60 % 60);
   return fmt::format("{} d {} h", s / 86400, s / 3600 % 24);
+}
+
+std::string render_state(const json::object& slot) {
+  return flag(slot, "reloading") ? "reloading" : text_in(slot, "state");
 }
 
 std::string render_work(const json::object& slot) {

@@ -13,6 +13,7 @@ std::string render_rollouts(const boost::json::object& rollouts);
 /// The same answer's past, as a table.
 std::string render_history(const boost::json::object& rollouts);
 /// What a slot's worker is busy with: "GET /slow for 12 s, 3 in flight", "idle".
+std::string render_state(const boost::json::object& slot);
 std::string render_work(const boost::json::object& slot);
 
 // Of an answer, whatever its shape: a string or a number in words, a number or 0, an array or

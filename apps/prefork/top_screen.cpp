@@ -158,7 +158,7 @@ std::vector<top_row> top_rows(const json::object& now, const json::object& befor
     row.pool = pool;
     row.slot = integer(slot, "slot");
     row.pid = integer(slot, "pid");
-    row.state = text_in(slot, "state");
+    row.state = render_state(slot);
     if (row.state == "ready" && !work.empty()) row.state = text_in(work, "phase");
     row.uptime = number_in(slot, "uptime_s");
     row.restarts = integer(slot, "restarts");

@@ -80,6 +80,57 @@ BOOST_AUTO_TEST_CASE(words_are_lines_and_unknown_ones_are_passed_over) {
   BOOST_TEST((none.extend < supervisor::never - supervisor::time_point{}));
 }
 
+BOOST_AUTO_TEST_CASE(of_reloading_and_ready_the_later_message_counts) {
+  struct {
+    std::vector<std::string> messages;
+    unsigned reloads;
+    std::optional<bool> reloading;
+    bool ready;
+  } const table[] = {
+      {{"STATUS=up"}, 0, {}, false},
+      {{"READY=1"}, 0, false, true},
+      {{"RELOADING=1\nMONOTONIC_USEC=17"}, 1, true, false},
+      {{"READY=1", "RELOADING=1"}, 1, true, true},
+      {{"RELOADING=1", "READY=1"}, 1, false, true},
+      {{"RELOADING=1", "STATUS=half"}, 1, true, false},
+      {{"RELOADING=1", "READY=1", "RELOADING=1"}, 2, true, true},
+      {{"RELOADING=1", "RELOADING=1", "READY=1"}, 2, false, true},
+      {{"READY=1\nRELOADING=1"}, 1, false, true},  // in one breath: it has reloaded
+      {{"RELOADING=1\nREADY=1"}, 1, false, true},
+      {{"RELOADING=0"}, 0, {}, false},
+  };
+  for (auto& row : table) {
+    notification added, merged;
+    for (auto& message : row.messages) {
+      added.add(message);
+      notification one;
+      one.add(message);
+      merged.merge(one);
+    }
+    BOOST_TEST_CONTEXT(row.messages.front() << ", " << row.messages.size()) {
+      for (auto* each : {&added, &merged}) {
+        BOOST_TEST(each->reloads == row.reloads);
+        BOOST_TEST((each->reloading == row.reloading));
+        BOOST_TEST(each->ready == row.ready);
+      }
+    }
+  }
+}
+
+BOOST_FIXTURE_TEST_CASE(child_that_reloads_stays_ready, fixture) {
+  auto id =
+      launch(script({"notify", "READY=1", "notify", "RELOADING=1\nMONOTONIC_USEC=1", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return view(id).reloading; }));
+  BOOST_TEST(view(id).ready);
+  BOOST_TEST(view(id).reloads == 1u);
+  auto again = launch(script(
+      {"notify", "READY=1", "notify", "RELOADING=1", "notify", "READY=1\nSTATUS=new", "sleep"}));
+  BOOST_REQUIRE(run_until([&] { return view(again).status == "new"; }));
+  BOOST_TEST(view(again).ready);
+  BOOST_TEST(!view(again).reloading);
+  BOOST_TEST(view(again).reloads == 1u);
+}
+
 BOOST_FIXTURE_TEST_CASE(child_tells_of_itself, fixture) {
   auto id = launch(script({"notify", "STATUS=warming up", "notify", "READY=1\nSTATUS=serving",
                            "notify", "STOPPING=1", "sleep"}));

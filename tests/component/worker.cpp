@@ -88,7 +88,9 @@ const test::function requests{"worker.requests", serve_requests};
 
 asio::awaitable<void> serve_own_signal(supervisor::worker& self) {
   auto on_usr2 = [&self](supervisor::signal_event) -> asio::awaitable<void> {
+    self.reloading();
     self.status("USR2");
+    self.ready();
     co_return;
   };
   auto kept = self.signals().on(SIGUSR2, on_usr2);
@@ -178,7 +180,7 @@ BOOST_AUTO_TEST_CASE(a_worker_has_signals_of_its_own) {
   mold.start();
   auto& worker = mold.launch_ready();
   BOOST_REQUIRE(kill(worker.pid, SIGUSR2) == 0);
-  BOOST_TEST(worker.word() == "STATUS=USR2");
+  for (auto* word : {"RELOADING=1", "STATUS=USR2", "READY=1"}) BOOST_TEST(worker.word() == word);
 }
 
 BOOST_AUTO_TEST_CASE(of_many_status_texts_that_nobody_reads_the_last_is_kept) {

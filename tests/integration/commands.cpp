@@ -124,6 +124,28 @@ BOOST_AUTO_TEST_CASE(systemd_notify_says_ready) {
   BOOST_TEST(app.finish().code == 0);
 }
 
+BOOST_AUTO_TEST_CASE(systemd_notify_says_reloading) {
+  if (missing("systemd-notify")) return;
+  master app({"-w", "1", "-b", "127.0.0.1:0", "--ready", "notify", "--", "sh", "-c",
+              "trap 'systemd-notify RELOADING=1 MONOTONIC_USEC=1000000' USR1;"
+              "trap 'systemd-notify --ready' USR2;"
+              "systemd-notify --ready; while :; do sleep 1000 & wait; done"});
+  app.wait_ready(1);
+  auto row = [&] { return app.status().at("pools").at(0).at("slots").at(0).as_object(); };
+  BOOST_TEST(!row().at("reloading").as_bool());
+  BOOST_TEST(app.ask({"signal", "0", "USR1"}).code == 0);
+  app.wait_for("worker.reloading");
+  BOOST_TEST(row().at("reloading").as_bool());
+  BOOST_TEST(row().at("ready").as_bool());
+  BOOST_TEST(row().at("state").as_string() == "ready");
+  BOOST_TEST(app.ask({"status"}).out.find("reloading") != std::string::npos);
+  BOOST_TEST(app.ask({"signal", "0", "USR2"}).code == 0);
+  app.wait_for("worker.reloaded");
+  BOOST_TEST(!row().at("reloading").as_bool());
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
 BOOST_AUTO_TEST_CASE(environment_directory_umask_and_limits) {
   master app({"-w", "1", "-b", "127.0.0.1:0", "-b", "admin=127.0.0.1:0", "--env", "COLOUR=blue",
               "--umask", "027", "--chdir", "/", "--limit", "nofile=123", "--", "sh", "-c",

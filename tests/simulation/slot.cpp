@@ -127,6 +127,64 @@ BOOST_FIXTURE_TEST_CASE(a_worker_that_a_stranger_tells_to_leave_hears_that_other
   BOOST_TEST((host.terms.at(id) == leave_terms{never, true}));
 }
 
+BOOST_FIXTURE_TEST_CASE(a_worker_that_reloads_stays_ready, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.reloads_after = 10s;
+    s.reload_takes = 5s;
+    return s;
+  };
+  auto web = this->web(2);
+  settle(web);
+  host.run_for(12s);
+  BOOST_TEST(count(event_kind::worker_reloading) == 2u);
+  auto status = web.status();
+  BOOST_TEST(status.ready == 2u);
+  for (auto& row : status.slots) {
+    BOOST_TEST(row.state == "ready");
+    BOOST_TEST(row.ready);
+    BOOST_TEST(row.reloading);
+  }
+  host.run_for(5s);
+  BOOST_TEST(count(event_kind::worker_reloaded) == 2u);
+  BOOST_TEST(last(event_kind::worker_reloaded)->cause == last(event_kind::worker_reloading)->id);
+  BOOST_TEST(!web.status().slots.at(0).reloading);
+  BOOST_TEST(count(event_kind::worker_ready) == 2u);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_reload_that_ends_at_once_is_recorded, world) {
+  host.on_launch = [](auto&) {
+    script s;
+    s.reloads_after = 10s;
+    s.tells_twice = true;
+    return s;
+  };
+  auto web = this->web(1);
+  settle(web);
+  host.run_for(11s);
+  BOOST_TEST(count(event_kind::worker_reloading) == 1u);
+  BOOST_TEST(count(event_kind::worker_reloaded) == 1u);
+  BOOST_TEST(!web.status().slots.at(0).reloading);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_a_worker_was_reloading_ends_with_it, world) {
+  host.on_launch = [](auto& request) {
+    script s;
+    if (request.key.launch > 1) return s;
+    s.reloads_after = 10s;
+    s.reload_takes = 1h;
+    s.exits_after = 20s;
+    return s;
+  };
+  auto web = this->web(1);
+  settle(web);
+  host.run_for(15s);
+  BOOST_TEST(web.status().slots.at(0).reloading);
+  host.run_for(30s);
+  BOOST_TEST(!web.status().slots.at(0).reloading);
+  BOOST_TEST(web.status().ready == 1u);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_worker_that_is_never_ready_is_ended, world) {
   host.on_launch = [](auto& r) {
     script s;

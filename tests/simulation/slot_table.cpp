@@ -24,11 +24,12 @@ constexpr std::array<const char*, 9> states{"waiting",  "backing_off", "launchin
                                             "finished", "given_up",    "gone"};
 /// Those that may change where a slot stands, and those that are told of one that stays.
 const std::vector<event_kind> kinds{
-    event_kind::worker_launched,  event_kind::worker_started,  event_kind::worker_ready,
-    event_kind::worker_status,    event_kind::worker_spent,    event_kind::worker_ailing,
-    event_kind::worker_recovered, event_kind::worker_stopping, event_kind::worker_escalated,
-    event_kind::worker_exited,    event_kind::slot_retiring,   event_kind::slot_removed,
-    event_kind::pool_resumed,     event_kind::pool_stopping};
+    event_kind::worker_launched, event_kind::worker_started,   event_kind::worker_ready,
+    event_kind::worker_status,   event_kind::worker_reloading, event_kind::worker_reloaded,
+    event_kind::worker_spent,    event_kind::worker_ailing,    event_kind::worker_recovered,
+    event_kind::worker_stopping, event_kind::worker_escalated, event_kind::worker_exited,
+    event_kind::slot_retiring,   event_kind::slot_removed,     event_kind::pool_resumed,
+    event_kind::pool_stopping};
 
 std::string name_of(phase p) { return states.at(static_cast<std::size_t>(p)); }
 
@@ -140,6 +141,8 @@ class life : world {
                               : exit_status::signalled(SIGSEGV);
     }
     s.ignores_stop = one_in(8);
+    if (one_in(4)) s.reloads_after = up_to(5s);
+    s.reload_takes = up_to(2s);
     if (one_in(15)) s.hangs_after = up_to(10s);
     return s;
   }

@@ -334,6 +334,8 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("started", of_worker(event_kind::worker_started));
   add("ready", of_worker(event_kind::worker_ready));
   add("says: warm", of_worker(event_kind::worker_status)).text = "warm";
+  add("reloading, and serves on", of_worker(event_kind::worker_reloading));
+  add("reloaded", of_worker(event_kind::worker_reloaded));
   add("to be recycled: 1000 requests", of_worker(event_kind::worker_spent)).text = "1000 requests";
   auto& ailing = add("fails its probe, 2 of 3: tcp://:80: Connection refused",
                      of_worker(event_kind::worker_ailing));

@@ -35,6 +35,17 @@ BOOST_AUTO_TEST_CASE(the_table_says_what_is_wrong_and_what_comes_next) {
              "web.1  no     backing off  4         -       -     next start in 7 s, exit 70\n");
 }
 
+BOOST_AUTO_TEST_CASE(one_that_reloads_is_ready_all_the_same) {
+  auto status = example();
+  auto& pool = status.at("pools").as_array().at(0).as_object();
+  pool.at("slots").as_array().at(0).as_object()["reloading"] = true;
+  for (bool wide : {false, true}) {
+    auto table = app::render_status(status, wide);
+    BOOST_TEST(table.find("web.0  yes    reloading") != std::string::npos, table);
+    BOOST_TEST(table.find("web    1/2") != std::string::npos, table);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(wide_adds_columns) {
   auto table = app::render_status(example(), true);
   BOOST_TEST(table.find("GENERATION  REQUESTS  OPEN  LAST EXIT") != std::string::npos);

@@ -25,7 +25,8 @@ slot_state a_slot(std::uint64_t n) {
   s.retiring = exit_cause::recycled, s.now = phase::stopping;
   s.deadline = time_point(duration(++n)), s.launches = ++n, s.child = ++n, s.pid = count<pid_t>(n);
   s.started_at = time_point(duration(++n)), s.ready_at = time_point(duration(++n));
-  s.status = "serving \n 12", s.stopped_for = exit_cause::hang, s.step = count<unsigned>(n);
+  s.reloading = true, s.reloads = count<unsigned>(n), s.status = "serving \n 12",
+  s.stopped_for = exit_cause::hang, s.step = count<unsigned>(n);
   s.lot = count<unsigned>(n), s.spent = ++n, s.at_once = count<unsigned>(n), s.ill = true;
   s.failures = count<unsigned>(n), s.last_delay = duration(++n);
   s.window = {time_point(duration(++n)), time_point(duration(-1))}, s.half_open = true;

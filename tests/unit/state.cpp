@@ -92,6 +92,14 @@ BOOST_FIXTURE_TEST_CASE(a_worker_from_launch_to_exit, story) {
   BOOST_TEST((slot(1).deadline == never));
   then(event_kind::worker_status, 1).text = "hello";
   BOOST_TEST(slot(1).status == "hello");
+  then(event_kind::worker_reloading, 1).count = 2;
+  BOOST_TEST(slot(1).reloading);
+  BOOST_TEST(slot(1).reloads == 2u);
+  BOOST_TEST((slot(1).now == phase::ready));
+  then(event_kind::worker_reloaded, 1);
+  BOOST_TEST(!slot(1).reloading);
+  BOOST_TEST(slot(1).reloads == 2u);
+  then(event_kind::worker_reloading, 1).count = 3;
 
   exit(1, 70, 3, now + 7s);
   BOOST_TEST((slot(1).now == phase::backing_off));
@@ -99,6 +107,8 @@ BOOST_FIXTURE_TEST_CASE(a_worker_from_launch_to_exit, story) {
   BOOST_TEST(slot(1).child == 0u);
   BOOST_TEST(!slot(1).was_ready());
   BOOST_TEST(slot(1).status.empty());
+  BOOST_TEST(!slot(1).reloading);
+  BOOST_TEST(slot(1).reloads == 0u);
   BOOST_TEST(slot(1).failures == 3u);
   BOOST_TEST(describe_exit(slot(1)) == "exit 70 (crash)");
   now += 7s;

@@ -65,7 +65,10 @@ enum class event_kind : std::uint8_t {
                     ///< full, number: its lot, see recycle.hpp]
   worker_started,   ///< it exists [pid]
   worker_ready,
-  worker_status,  ///< STATUS= of sd_notify [text]
+  worker_status,     ///< STATUS= of sd_notify [text]
+  worker_reloading,  ///< RELOADING=1: it reads its settings anew, and serves on [count: how many
+                     ///< times it has begun to]
+  worker_reloaded,   ///< READY=1 after that
   worker_spent,   ///< a fresh one is to take its place [text: why; count: so many of its pool may
                   ///< be replaced at once]
   worker_ailing,  ///< a liveness probe failed [text: which, and what it found; count: failures

@@ -36,6 +36,9 @@ struct process_script {
   bool tells_twice = false;  ///< whatever it tells, it tells again, and wakes the supervisor twice
   std::string status;        ///< STATUS=, told along with READY=1
 
+  std::optional<duration> reloads_after;  ///< then it says RELOADING=1
+  duration reload_takes{};                ///< from then until READY=1; zero: they come together
+
   std::optional<duration> exits_after;             ///< by itself; empty: it lives
   exit_status exit_with = exit_status::exited(0);  ///< how it ends then
   bool out_of_memory = false;                      ///< that exit is the kernel's doing

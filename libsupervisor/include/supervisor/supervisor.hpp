@@ -53,6 +53,7 @@ struct slot_status {
   duration uptime{};               ///< of its worker
   std::string last_exit;           ///< "exit 70 (crash)"; empty where there was none
   bool ready = false;              ///< its worker serves
+  bool reloading = false;          ///< its worker says that it reads its settings anew
   std::optional<scoreboard> work;  ///< of a function worker that lives
 };
 

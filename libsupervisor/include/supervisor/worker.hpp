@@ -125,6 +125,9 @@ class worker {
   void ready();
   /// One line of status, shown by `prefork status`.
   void status(std::string_view text);
+  /// Tells the supervisor that this worker reads its settings anew, and serves meanwhile; ready()
+  /// ends it.
+  void reloading();
   /// A sign of life, for probe::heartbeat(); without such a probe it is passed over.
   void heartbeat();
   /// Asks the supervisor for a fresh worker in place of this one, which serves until that is ready.

@@ -88,6 +88,7 @@ json::object to_json(const slot_status& slot) {
   row["pid"] = slot.pid;
   row["state"] = slot.state;
   row["ready"] = slot.ready;
+  row["reloading"] = slot.reloading;
   row["generation"] = slot.generation;
   row["restarts"] = slot.restarts;
   row["uptime_s"] = seconds(slot.uptime);

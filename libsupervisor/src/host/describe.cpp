@@ -241,6 +241,10 @@ std::string of_worker(const event& e, time_point now) {
       return "ready";
     case event_kind::worker_status:
       return "says: " + e.text;
+    case event_kind::worker_reloading:
+      return "reloading, and serves on";
+    case event_kind::worker_reloaded:
+      return "reloaded";
     case event_kind::worker_spent:
       return "to be recycled: " + e.text;
     case event_kind::worker_ailing:

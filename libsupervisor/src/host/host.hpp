@@ -59,6 +59,8 @@ struct child_view {
   pid_t pid = 0;            ///< 0 until it exists
   bool ready = false;       ///< READY=1 came
   bool stopping = false;    ///< STOPPING=1 came: it leaves by itself
+  bool reloading = false;   ///< RELOADING=1 came, and READY=1 has not since
+  unsigned reloads = 0;     ///< how often RELOADING=1 came
   bool hung = false;        ///< it was asked for a sign of life and gave none
   bool spent = false;       ///< X_RECYCLE=1 came: it wants a fresh one in its place
   bool overdue = false;     ///< a request of its outlasts the spec's request timeout

@@ -115,6 +115,10 @@ std::string_view to_string(event_kind kind) noexcept {
       return "worker.ready";
     case event_kind::worker_status:
       return "worker.status";
+    case event_kind::worker_reloading:
+      return "worker.reloading";
+    case event_kind::worker_reloaded:
+      return "worker.reloaded";
     case event_kind::worker_spent:
       return "worker.spent";
     case event_kind::worker_ailing:

@@ -12,7 +12,8 @@ namespace supervisor::kernel::word {
 // From the child.
 inline constexpr std::string_view ready = "READY=1";
 inline constexpr std::string_view stopping = "STOPPING=1";
-inline constexpr std::string_view status = "STATUS=";  // and the text
+inline constexpr std::string_view reloading = "RELOADING=1";  // until the next READY=1
+inline constexpr std::string_view status = "STATUS=";         // and the text
 inline constexpr std::string_view heartbeat = "WATCHDOG=1";
 inline constexpr std::string_view recycle = "X_RECYCLE=1";  // a fresh one is to take its place
 inline constexpr std::string_view busy = "X_BUSY=1";        // see activity.hpp

@@ -268,8 +268,10 @@ void child::on_notification(const notification& said) {
   if (said.heartbeat) give({});
   bool news = (said.ready && !view_.ready) || (said.stopping && !view_.stopping) ||
               (said.recycle && !view_.spent) || (said.status && *said.status != view_.status) ||
-              said.extend;
+              said.extend || said.reloads || (view_.reloading && said.ready);
   view_.ready |= said.ready;
+  view_.reloads += said.reloads;
+  view_.reloading = said.reloading.value_or(view_.reloading);
   view_.stopping |= said.stopping;
   view_.spent |= said.recycle;
   if (said.status) view_.status = *said.status;
@@ -287,7 +289,7 @@ bool child::read_ready() {
   if (come || size == 0) ready_.reset();
   if (!come) return size > 0;
   notification said;
-  said.ready = true;
+  said.add(word::ready);
   on_notification(said);
   return false;
 }

@@ -26,6 +26,8 @@ std::optional<saved_child> child::save() {
   saved.spent = view_.spent;
   saved.status = view_.status;
   saved.asks_until = view_.asks_until;
+  saved.reloading = view_.reloading;
+  saved.reloads = view_.reloads;
   saved.cell = cell_;
   if (out_) saved.out_rest = out_->rest();
   if (err_) saved.err_rest = err_->rest();
@@ -53,6 +55,8 @@ bool child::go_on(const saved_child& saved, const kernel::credentials& who,
   view_.spent = saved.spent;
   view_.status = saved.status;
   view_.asks_until = saved.asks_until;
+  view_.reloading = saved.reloading;
+  view_.reloads = saved.reloads;
   if ((mold_ = std::move(mold)) && saved.cell) {
     cells_ = mold_->cells();
     cell_ = static_cast<std::size_t>(*saved.cell);

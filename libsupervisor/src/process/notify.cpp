@@ -54,20 +54,24 @@ std::optional<duration> microseconds(std::string_view text) {
 }  // namespace
 
 void notification::add(std::string_view message) {
+  notification said;
   while (!message.empty()) {
     auto end = message.find('\n');
     auto line = message.substr(0, end);
-    ready |= line == word::ready;
-    stopping |= line == word::stopping;
-    busy |= line == word::busy;
-    alive |= line == word::alive;
-    heartbeat |= line == word::heartbeat;
-    recycle |= line == word::recycle;
-    if (line.starts_with(word::status)) status = line.substr(word::status.size());
+    said.ready |= line == word::ready;
+    said.stopping |= line == word::stopping;
+    said.busy |= line == word::busy;
+    said.alive |= line == word::alive;
+    said.heartbeat |= line == word::heartbeat;
+    said.recycle |= line == word::recycle;
+    if (line == word::reloading) said.reloads = 1;
+    if (line.starts_with(word::status)) said.status = line.substr(word::status.size());
     if (line.starts_with(word::extend))
-      if (auto asked = microseconds(line.substr(word::extend.size()))) extend = asked;
+      if (auto asked = microseconds(line.substr(word::extend.size()))) said.extend = asked;
     message.remove_prefix(end == message.npos ? message.size() : end + 1);
   }
+  if (said.ready || said.reloads) said.reloading = !said.ready;
+  merge(said);
 }
 
 void notification::merge(const notification& later) {
@@ -77,6 +81,8 @@ void notification::merge(const notification& later) {
   alive |= later.alive;
   heartbeat |= later.heartbeat;
   recycle |= later.recycle;
+  reloads += later.reloads;
+  if (later.reloading) reloading = later.reloading;
   if (later.status) status = later.status;
   if (later.extend) extend = later.extend;
 }

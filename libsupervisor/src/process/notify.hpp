@@ -21,13 +21,17 @@ struct notification {
   bool alive = false;
   bool heartbeat = false;
   bool recycle = false;
+  unsigned reloads = 0;           ///< how often RELOADING=1 came
+  std::optional<bool> reloading;  ///< what came last: that, or READY=1
   std::optional<std::string> status;
   std::optional<duration> extend;
-  /// Adds the lines of a message; words we do not know are passed over.
+  /// Takes in a message that came later; words we do not know are passed over. Its lines are said
+  /// at once: one that is ready in the same breath has reloaded.
   void add(std::string_view message);
-  void merge(const notification&);
+  void merge(const notification& later);
   bool empty() const noexcept {
-    return !(ready || stopping || busy || alive || heartbeat || recycle || status || extend);
+    return !(ready || stopping || busy || alive || heartbeat || recycle || reloads || status ||
+             extend);
   }
 };
 

@@ -77,6 +77,8 @@ struct saved_child {
   std::string out_rest, err_rest;  ///< of a line that has not ended
   time_point asks_until{};
   held_index newline = 0;  ///< the pipe on which it tells that it is ready
+  bool reloading = false;
+  unsigned reloads = 0;
 };
 
 struct saved_host {
@@ -162,7 +164,8 @@ template <typename Archive>
 void fields(Archive& a, saved_child& c) {
   a(1, c.request)(2, c.id)(3, c.pid)(4, c.started)(5, c.ready)(6, c.stopping)(7, c.spent);
   a(8, c.status)(9, c.cell)(10, c.process)(11, c.talk)(12, c.out)(13, c.err)(14, c.out_rest);
-  a(15, c.err_rest)(16, c.asks_until)(17, c.newline);
+  a(15, c.err_rest)(16, c.asks_until)(17, c.newline)(18, c.reloading);
+  a(19, c.reloads);
 }
 
 template <typename Archive>

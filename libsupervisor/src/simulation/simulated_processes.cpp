@@ -152,6 +152,7 @@ void simulated_processes::start(child_id id) {
       alive->ready_at = loop_.now();
       change(id, &child_view::ready);
     });
+  if (plan.reloads_after) in(*plan.reloads_after, [this, id] { reload(id); });
   if (plan.hangs_after) in(*plan.hangs_after, [this, id] { change(id, &child_view::hung); });
   if (plan.spent_after) in(*plan.spent_after, [this, id] { change(id, &child_view::spent); });
   if (plan.overdue_after) in(*plan.overdue_after, [this, id] { change(id, &child_view::overdue); });
@@ -161,6 +162,23 @@ void simulated_processes::start(child_id id) {
   if (plan.memory_limit_kib > 0 && plan.leaks_kib > 0)
     in(until_reached(plan.memory_kib, plan.leaks_kib, plan.memory_limit_kib),
        [this, id] { die(id, exit_status::signalled(SIGKILL), true); });
+}
+
+void simulated_processes::reload(child_id id) {
+  auto* c = living(id);
+  if (!c) return;
+  auto end = [this, id] {
+    auto* alive = living(id);
+    if (!alive) return;
+    alive->view.reloading = false;
+    notify(id);
+  };
+  ++c->view.reloads;
+  c->view.reloading = true;
+  // Both words in one batch.
+  if (c->plan.reload_takes == duration{}) return end();
+  notify(id);
+  in(c->plan.reload_takes, end);
 }
 
 void simulated_processes::change(child_id id, bool child_view::* fact) {

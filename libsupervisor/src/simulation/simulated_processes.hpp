@@ -91,6 +91,7 @@ class simulated_processes {
   void erase(child_id);
   void send_reports();
   void notify(child_id);
+  void reload(child_id);
   void change(child_id, bool child_view::* fact);
   child* living(child_id);
   const child* living(child_id) const;

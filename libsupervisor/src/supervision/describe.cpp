@@ -70,6 +70,7 @@ slot_status describe_slot(const pool_state& p, const slot_state& s, time_point n
   if (s.pid) row.uptime = now - s.started_at;
   row.last_exit = describe_exit(s);
   row.ready = s.now == phase::ready;
+  row.reloading = s.reloading && row.ready;
   return row;
 }
 

@@ -95,7 +95,7 @@ void fields(Archive& a, slot_state& s) {
   a(14, s.stopped_for)(15, s.step)(16, s.lot)(17, s.spent)(18, s.at_once)(19, s.ill);
   a(20, s.failures)(21, s.last_delay)(22, s.window)(23, s.half_open)(24, s.escalates);
   a(25, s.restarts)(26, s.last_cause)(27, s.last_exit)(28, s.last_failure)(29, s.last_exit_at);
-  a(30, s.last_event);
+  a(30, s.last_event)(31, s.reloading)(32, s.reloads);
 }
 
 template <typename Archive>

@@ -138,6 +138,12 @@ asio::awaitable<void> slot::serve() {
       auto e = about_me(event_kind::worker_status);
       e.text = seen()->status;
       pool_.transition(std::move(e));
+    } else if (seen()->reloads != me_.reloads) {
+      auto e = about_me(event_kind::worker_reloading);
+      e.count = seen()->reloads;
+      pool_.transition(std::move(e));
+    } else if (me_.reloading && !seen()->reloading) {
+      pool_.transition(about_me(event_kind::worker_reloaded));
     } else {
       co_await wakeup_.wait(wear.next_look());
     }

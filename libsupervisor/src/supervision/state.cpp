@@ -98,6 +98,8 @@ void exited(pool_state& p, slot_state& s, const event& e) {
   s.pid = 0;
   s.started_at = s.ready_at = {};
   s.status.clear();
+  s.reloading = false;
+  s.reloads = 0;
   s.stopped_for = exit_cause::none;
   s.step = s.lot = s.at_once = 0;
   s.spent = 0;
@@ -126,6 +128,13 @@ void apply_to_slot(pool_state& p, slot_state& s, const event& e) {
       return;
     case event_kind::worker_status:
       s.status = e.text;
+      return;
+    case event_kind::worker_reloading:
+      s.reloading = true;
+      s.reloads = static_cast<unsigned>(e.count);
+      return;
+    case event_kind::worker_reloaded:
+      s.reloading = false;
       return;
     case event_kind::worker_spent:
       s.spent = e.id;
@@ -156,6 +165,8 @@ bool is_of_a_slot(event_kind kind) {
     case event_kind::worker_started:
     case event_kind::worker_ready:
     case event_kind::worker_status:
+    case event_kind::worker_reloading:
+    case event_kind::worker_reloaded:
     case event_kind::worker_spent:
     case event_kind::worker_ailing:
     case event_kind::worker_recovered:

@@ -48,8 +48,10 @@ struct slot_state {
   std::uint64_t child = 0;      ///< the host's id of it
   pid_t pid = 0;
   time_point started_at{};
-  time_point ready_at{};  ///< the epoch: it was not ready
-  std::string status;     ///< its own words
+  time_point ready_at{};   ///< the epoch: it was not ready
+  std::string status;      ///< its own words
+  bool reloading = false;  ///< it says so, and serves meanwhile
+  unsigned reloads = 0;    ///< that it has begun
   exit_cause stopped_for = exit_cause::none;
   unsigned step = 0;        ///< of the stop ladder
   unsigned lot = 0;         ///< recycle_facts::lot

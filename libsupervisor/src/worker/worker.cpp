@@ -31,6 +31,7 @@ void worker::status(std::string_view text) {
   impl_->say(std::string(kernel::word::status) + line);
 }
 
+void worker::reloading() { impl_->say(kernel::word::reloading); }
 void worker::heartbeat() { impl_->say(kernel::word::heartbeat); }
 void worker::recycle() { impl_->say(kernel::word::recycle); }
 
