@@ -176,6 +176,7 @@ void master::begin(bool functions) {
 void master::find_keeper() {
   auto above = take_keeper_link();
   if (!above) return;
+  kernel::raise_descriptor_limit();  // what another has left may be more than the soft one allows
   keeper_.emplace(std::move(*above));
   keeper_->watch(context_.get_executor(), [this] { end_with_keeper(); });
   auto memory = keeper_->take(keeper_wire::state);
@@ -251,7 +252,7 @@ void master::make_host(bool functions) {
   // Without a keeper, or where that is wanted, whatever happens to us happens to them.
   if (keeper_ && !options_.die_with_master) {
     how.store = &*keeper_;
-    how.saved = saved_;
+    how.saved = std::move(saved_);
     if (auto& before = keeper_->predecessor()) how.predecessor = before->pid;
     how.end_with_thread = false;
   }

@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "kernel/descriptors.hpp"
+#include "kernel/pidfd.hpp"
 #include "supervisor/worker.hpp"
 #include "support/functions.hpp"
 #include "support/mold_process.hpp"
@@ -246,6 +248,22 @@ BOOST_AUTO_TEST_CASE(signals_do_not_end_a_mold_but_its_closed_socket_does) {
   BOOST_REQUIRE(kill(worker.pid, SIGTERM) == 0);  // a worker outlives its mold
   BOOST_TEST(worker.word() == "STOPPING=1");
   BOOST_TEST(mold.end(worker).success());
+}
+
+BOOST_AUTO_TEST_CASE(a_worker_that_is_reaped_before_it_is_told_of_is_no_other_process) {
+  mold_process mold(spec("idle"));
+  mold.start();
+  auto& worker = mold.order();
+  mold.until([&] { return test::kernel::children_of(getpid()).size() == 2; });
+  pid_t made = 0;
+  for (pid_t pid : test::kernel::children_of(getpid()))
+    if (pid != mold.pid) made = pid;
+  BOOST_REQUIRE(kill(made, SIGKILL) == 0);
+  test::reap(made);
+  mold.until([&] { return worker.settled; });
+  BOOST_TEST(std::exchange(worker.pid, 0) == made);
+  BOOST_REQUIRE(worker.pidfd);
+  BOOST_TEST(test::kernel::wait_readable(worker.pidfd.get(), {}));
 }
 
 BOOST_AUTO_TEST_CASE(orders_may_be_pipelined) {

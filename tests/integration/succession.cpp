@@ -1,5 +1,7 @@
 // The master dies, and another goes on: same workers, same counters, no request lost.
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -93,6 +95,27 @@ BOOST_AUTO_TEST_CASE(the_next_master_keeps_workers_alive_scales_rolls_and_stops)
   BOOST_TEST(app.finish().code == 0);
 }
 
+BOOST_AUTO_TEST_CASE(with_few_descriptors_to_begin_with_no_worker_is_lost) {
+  rlimit before{};
+  BOOST_REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit few{48, before.rlim_max};
+  BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  master app({"-w", "16", "-b", "127.0.0.1:0", "--", "sh", "-c", "ulimit -n; exec sleep 1000"});
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  app.wait_ready(16);
+  auto workers = app.workers();
+  kill_master(app);
+  BOOST_TEST(app.workers() == workers, boost::test_tools::per_element());
+  // Children get the limit from before.
+  ::kill(workers.front(), SIGKILL);
+  app.wait_for_text("in place of");
+  auto said = app.log().size();
+  app.wait_ready(17);
+  BOOST_TEST(app.log().find("\"48\"", said) != std::string::npos, app.log());
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
 BOOST_AUTO_TEST_CASE(how_a_worker_ended_meanwhile_is_known) {
   master app({"-w", "2", "-b", "127.0.0.1:0", "--", "sleep", "1000"});
   app.wait_ready(2);
@@ -103,6 +126,38 @@ BOOST_AUTO_TEST_CASE(how_a_worker_ended_meanwhile_is_known) {
   BOOST_TEST(gone.at("pid").to_number<pid_t>() == victim);
   BOOST_TEST(gone.at("status").as_string().starts_with("SIGBUS"));
   app.wait_ready(3);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+// Its mold's parent is the keeper, which reaps it before the master has heard of it.
+BOOST_AUTO_TEST_CASE(how_a_worker_ended_is_known_that_died_as_it_began) {
+  master app({"-w", "1", "-b", "127.0.0.1:0"});
+  auto mold = app.wait_for("mold.started").at("pid").to_number<pid_t>();
+  app.wait_ready(1);
+  kill_master(app);
+  auto next = master_of(app), first = app.workers().front();
+  auto state = [&] {
+    auto status = app.status();
+    return status["pools"].as_array()[0].at("slots").as_array()[0].at("state").as_string();
+  };
+  ::kill(mold, SIGSTOP);
+  ::kill(first, SIGKILL);
+  app.wait_for("worker.exited");
+  while (state() != "starting") continue;  // it is ordered
+  ::kill(next, SIGSTOP);
+  ::kill(mold, SIGCONT);
+  pid_t made = 0;
+  while (!made)
+    for (auto pid : supervisor::kernel::children_of(app.pid()))
+      if (pid != next && pid != mold && pid != first) made = pid;
+  ::kill(made, SIGBUS);
+  while (::kill(made, 0) == 0) ::sched_yield();  // until it is reaped
+  ::kill(next, SIGCONT);
+  auto gone = app.wait_for("worker.exited");
+  BOOST_TEST(gone.at("pid").to_number<pid_t>() == made);
+  BOOST_TEST(json::serialize(gone["status"]).starts_with("\"SIGBUS"), json::serialize(gone));
+  app.wait_ready(2);
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
 }
@@ -339,6 +394,22 @@ BOOST_AUTO_TEST_CASE(told_to_stop_without_a_master_the_keeper_ends_all) {
   // As the last master did.
   auto end = app.finish_killed();
   BOOST_TEST(end.signal == SIGKILL);
+}
+
+BOOST_AUTO_TEST_CASE(a_terminal_s_stop_while_a_master_starts_is_taken_back) {
+  master app({"-w", "1", "-b", "127.0.0.1:0"});
+  app.wait_ready(1);
+  auto before = master_of(app), next = before;
+  BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
+  while (!next || next == before) next = master_of(app);
+  app.signal(SIGTSTP);
+  siginfo_t info{};
+  BOOST_REQUIRE(::waitid(P_PID, static_cast<id_t>(app.pid()), &info, WSTOPPED) == 0);
+  app.signal(SIGCONT);
+  // This one, not one that comes when this has taken too long.
+  wait_for_next(app, before);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
 }
 
 BOOST_AUTO_TEST_CASE(with_die_with_master_its_death_is_the_end) {

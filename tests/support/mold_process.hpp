@@ -74,6 +74,7 @@ inline std::uint64_t turn_of(pid_t pid) {
 /// One worker as its supervisor sees it.
 struct worker_process {
   pid_t pid = 0;
+  kernel::unique_fd pidfd;
   std::optional<supervisor::launch_error> error;
   bool settled = false;
   kernel::unique_fd theirs[2];  // channel and out, until the order is settled
@@ -164,8 +165,10 @@ class mold_process : leftovers {
     what.channel = theirs.get();
     what.out = what.err = write_end.get();
     what.cell = (workers_.size() - 1) % cell_count;
-    client->launch(what, [&worker](pid_t pid, std::optional<supervisor::launch_error> error) {
-      worker.pid = pid;
+    client->launch(what, [&worker](supervisor::made_worker made,
+                                   std::optional<supervisor::launch_error> error) {
+      worker.pid = made.pid;
+      worker.pidfd = std::move(made.process);
       worker.error = std::move(error);
       worker.settled = true;
       for (auto& end : worker.theirs) end.reset();

@@ -118,7 +118,9 @@ void keeper::stop_for_terminal() noexcept {
 }
 
 void keeper::pass_on(const siginfo_t& came) noexcept {
-  if (backing_off() && asks_to_stop(came.si_signo)) {
+  if (came.si_signo == SIGCONT && master_.pid) {
+    relay(came);  // it was stopped with us, and has no need to catch this
+  } else if (backing_off() && asks_to_stop(came.si_signo)) {
     ended_ = last_end_;
   } else if (!master_takes_signals() || !relay(came)) {
     waiting_ = came;
@@ -168,7 +170,7 @@ void keeper::reap() noexcept {
       known->tell_end = true;
       telling_ = 0;
     } else {
-      strangers_[stranger_count_++ % std::size(strangers_)] = {pid, end_of(*child)};
+      unheld_.add(pid, end_of(*child));
     }
   }
 }
@@ -239,23 +241,20 @@ void keeper::heed(const record& said, kernel::unique_fd fd) noexcept {
 
 void keeper::put(const record& said, kernel::unique_fd fd) noexcept {
   if (!fd) return;
-  store_.put(said.index, said.pid, std::move(fd));
+  auto* held = store_.put(said.index, said.pid, std::move(fd));
+  if (!held) return;
   if (said.index == keeper_wire::state) {
     if (said.count) stop_.reset();
     kernel::release_image();  // a state is new when much has happened; now there is rest
   }
   if (!said.pid) return;
-  for (auto& each : strangers_) {
-    if (each.pid != said.pid) continue;
-    auto* held = store_.find(said.pid);
-    if (!held) return;
-    held->end = std::exchange(each, {}).end;
-    held->tell_end = true;
-    telling_ = 0;
-  }
+  held->end = unheld_.take(said.pid, held->fd());
+  held->tell_end = held->end.code != 0;
+  if (held->tell_end) telling_ = 0;
 }
 
 void keeper::on_settled() noexcept {
+  if (store_.at(keeper_wire::state) < 0) return;  // there was no room for it: nobody could go on
   if (std::exchange(settled_, true)) return;
   ever_settled_ = true;
   settled_at_ = now();

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <csignal>
-#include <cstddef>
 #include <optional>
 
 #include "keeper/caller.hpp"
@@ -58,6 +57,7 @@ class keeper {
   kernel::unique_fd signals_;
   master_process master_;
   keeper_store store_;
+  unheld_ends unheld_;
   control_caller caller_;
   master_process guard_;  ///< from a master's death until the next has everything
 
@@ -71,14 +71,6 @@ class keeper {
   end_of_master last_end_;
   keeper_wire::record last_record_;  ///< of the same
   std::optional<end_of_master> ended_;
-
-  /// The last children that were not held: what a mold forks is known to its master first.
-  struct stranger {
-    pid_t pid = 0;
-    keeper_wire::process_end end;
-  };
-  stranger strangers_[64];
-  std::size_t stranger_count_ = 0;
 
   std::size_t telling_ = 0;  ///< the first place that the master may not know of
   bool tell_go_ = false;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <utility>
@@ -38,11 +39,13 @@ class keeper_store {
     if (memory != MAP_FAILED) all_ = {static_cast<place*>(memory), count};
   }
 
-  void put(std::size_t index, pid_t pid, kernel::unique_fd fd) noexcept {
-    if (index >= all_.size()) return;
+  /// Null where there is no such place.
+  place* put(std::size_t index, pid_t pid, kernel::unique_fd fd) noexcept {
+    if (index >= all_.size()) return nullptr;
     drop(index);
     all_[index] = {fd.release() + 1, pid, false, false, {}};
     used_ = std::max(used_, index + 1);
+    return &all_[index];
   }
   void drop(std::size_t index) noexcept {
     if (index >= used_) return;
@@ -61,6 +64,33 @@ class keeper_store {
  private:
   std::span<place> all_;
   std::size_t used_ = 0;
+};
+
+/// The last ends of children that were not held: what a mold forks is known to its master first.
+class unheld_ends {
+ public:
+  void add(pid_t pid, const keeper_wire::process_end& end) noexcept {
+    auto same = find(pid);  // of who had the number before
+    *(same == all_.end() ? &all_[count_++ % all_.size()] : same) = {pid, end};
+  }
+  /// That of the process by this pidfd, if it is there; none where that lives. Either way what is
+  /// known of the number is of no more use.
+  keeper_wire::process_end take(pid_t pid, int pidfd) noexcept {
+    auto known = find(pid);
+    if (known == all_.end()) return {};
+    auto end = std::exchange(*known, {}).end;
+    return kernel::wait_readable(pidfd, duration{}) ? end : keeper_wire::process_end{};
+  }
+
+ private:
+  struct entry {
+    pid_t pid = 0;
+    keeper_wire::process_end end;
+  };
+  entry* find(pid_t pid) noexcept { return std::ranges::find(all_, pid, &entry::pid); }
+
+  std::array<entry, 64> all_;
+  std::size_t count_ = 0;
 };
 
 }  // namespace supervisor

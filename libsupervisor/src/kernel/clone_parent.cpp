@@ -11,7 +11,22 @@
 
 namespace supervisor::kernel {
 
-pid_t clone_sibling() noexcept {
+namespace {
+
+/// `made` becomes a pidfd where `flags` asks for one.
+long raw_clone(unsigned long flags, int* made, int* tid) noexcept {
+#if defined(__x86_64__)
+  return syscall(SYS_clone, flags, nullptr, made, tid, nullptr);
+#elif defined(__s390__) || defined(__CRIS__)
+#error "clone(2) has another order of arguments here"
+#else
+  return syscall(SYS_clone, flags, nullptr, made, nullptr, tid);
+#endif
+}
+
+}  // namespace
+
+pid_t clone_sibling(unique_fd& pidfd) noexcept {
   // glibc keeps the thread's id in memory; the kernel tells where, since set_tid_address registered
   // the place. Without the update pthread functions on the child's own thread would use the mold's
   // id. A kernel without CONFIG_CHECKPOINT_RESTORE does not tell: then only those suffer.
@@ -29,14 +44,11 @@ pid_t clone_sibling() noexcept {
   // copied on write.
   unsigned long flags = CLONE_PARENT;
   if (tid) flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
-#if defined(__x86_64__)
-  const long pid = syscall(SYS_clone, flags, nullptr, nullptr, tid, nullptr);
-#elif defined(__s390__) || defined(__CRIS__)
-#error "clone(2) has another order of arguments here"
-#else
-  const long pid = syscall(SYS_clone, flags, nullptr, nullptr, nullptr, tid);
-#endif
+  int made = -1;
+  auto pid = raw_clone(flags | CLONE_PIDFD, &made, tid);
+  if (pid < 0 && (errno == EMFILE || errno == ENFILE)) pid = raw_clone(flags, nullptr, tid);
   if (pid < 0) return -errno;
+  if (pid > 0) pidfd.reset(made);
   if (pid == 0 && robust) syscall(SYS_set_robust_list, robust, sizeof(robust_list_head));
   return static_cast<pid_t>(pid);
 }

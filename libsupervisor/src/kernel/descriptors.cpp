@@ -162,7 +162,7 @@ void close_inherited() noexcept {
 }
 
 rlimit raise_descriptor_limit() noexcept {
-  auto before = descriptor_limit();
+  static const auto before = descriptor_limit();
   rlimit raised{before.rlim_max, before.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &raised);  // a soft limit may always go up to the hard one
   return before;

@@ -47,7 +47,7 @@ unique_fd pin_program(const std::string& path);
 /// Closes what this program has got from whoever executed it, but for stdin, stdout and stderr.
 void close_inherited() noexcept;
 
-/// Raises the soft limit of descriptors to the hard one; what it was comes back.
+/// Raises the soft limit of descriptors to the hard one; what it was at first comes back.
 rlimit raise_descriptor_limit() noexcept;
 rlimit descriptor_limit() noexcept;
 

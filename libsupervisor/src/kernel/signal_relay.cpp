@@ -38,7 +38,7 @@ void take(int signals, taken_signals which) noexcept {
     for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) sigdelset(&some, number);
   if (which == taken_signals::stops || which == taken_signals::deaths) {
     sigemptyset(&some);
-    for (int number : {SIGCHLD, SIGTSTP}) sigaddset(&some, number);
+    for (int number : {SIGCHLD, SIGTSTP, SIGCONT}) sigaddset(&some, number);
   }
   if (which == taken_signals::stops)
     for (int number : {SIGINT, SIGTERM, SIGQUIT}) sigaddset(&some, number);

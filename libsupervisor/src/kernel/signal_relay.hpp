@@ -18,7 +18,7 @@ enum class taken_signals {
   all,
   all_but_real_time,
   stops,  ///< INT, TERM, QUIT, and as below
-  deaths  ///< SIGCHLD, and TSTP of a terminal
+  deaths  ///< SIGCHLD; TSTP of a terminal, and CONT
 };
 void take(int signals, taken_signals) noexcept;
 

@@ -100,8 +100,8 @@ void child::start_function(std::shared_ptr<mold_program> mold,
     order.err = theirs_[2].get();
     order.cell = *cell_;
     order.own = std::move(own_listeners);
-    mold_->launch(view_.id, order, [self = weak_from_this()](pid_t pid, auto error) {
-      if (auto alive = self.lock()) alive->on_order(pid, std::move(error));
+    mold_->launch(view_.id, order, [self = weak_from_this()](made_worker made, auto error) {
+      if (auto alive = self.lock()) alive->on_order(std::move(made), std::move(error));
     });
   } catch (const launch_failure& failure) {
     fail(failure.error);
@@ -142,7 +142,7 @@ void child::read(std::optional<line_reader>& reader, kernel::unique_fd pipe, boo
   if (services_.keep) reader->on_rest([this] { note(); });
 }
 
-void child::on_order(pid_t pid, std::optional<launch_error> error) {
+void child::on_order(made_worker made, std::optional<launch_error> error) {
   if (!out_) theirs_[1].reset();
   if (!err_) theirs_[2].reset();
   if (error) {
@@ -152,9 +152,9 @@ void child::on_order(pid_t pid, std::optional<launch_error> error) {
     return fail(std::move(*error));
   }
   try {
-    auto pidfd = kernel::try_pidfd(pid);
+    auto& [pid, pidfd] = made;
     if (!pidfd) {
-      for (auto& fd : theirs_) fd.reset();  // perhaps there was no room
+      for (auto& fd : theirs_) fd.reset();  // there was no room
       pidfd = kernel::open_pidfd(pid);
     }
     if (mold_->forks_for_another())

@@ -76,7 +76,7 @@ class child : public std::enable_shared_from_this<child> {
   void tell_later();
   void read(std::optional<line_reader>&, kernel::unique_fd, bool is_stderr);
 
-  void on_order(pid_t, std::optional<launch_error>);
+  void on_order(made_worker, std::optional<launch_error>);
   void on_notification(const notification&);
   bool read_ready();
   void on_died(exit_status);

@@ -68,7 +68,7 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
 void kernel_host::open_command(generation& program) {
   try {
     program.who = find_credentials(*program.what);
-    program.file = find_program(*program.what);
+    if (!program.file) program.file = find_program(*program.what);
     program.view.open = true;
   } catch (const launch_failure& failure) {
     program.view.failed = failure.error;

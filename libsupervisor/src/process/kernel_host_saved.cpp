@@ -146,11 +146,11 @@ bool kernel_host::go_on(const program_name& name, generation& program, observer 
         relays_of(name.first, program), std::move(changed), [this, name] { prepare_later(name); });
     program.mold->go_on(saved->mold.value_or(saved_mold()));
   } else {
-    open_command(program);
     if (saved->file) {
       program.file_held = saved->file->where;
       program.file.emplace(saved->file->what, store.take(saved->file->where));
     }
+    open_command(program);
     if (changed) boost::asio::post(services_.executor, std::move(changed));
   }
   inherited_.programs.erase(saved);

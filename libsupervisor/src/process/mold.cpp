@@ -20,7 +20,6 @@ namespace asio = boost::asio;
 namespace supervisor {
 
 using mold_wire::kind;
-using completion = std::function<void(pid_t, std::optional<launch_error>)>;
 
 struct mold_client::impl : std::enable_shared_from_this<mold_client::impl> {
   struct waiting {
@@ -41,8 +40,9 @@ struct mold_client::impl : std::enable_shared_from_this<mold_client::impl> {
   void pump();
   void wait();
   void receive();
-  void dispatch(std::string_view bytes);
-  void settle(std::uint64_t id, pid_t pid, std::optional<launch_error> error);
+  void dispatch(kernel::packet&);
+  void dispatch_forked(mold_wire::decoder&, kernel::packet&);
+  void settle(std::uint64_t id, made_worker, std::optional<launch_error> error);
   void close();
   void fail_later(std::uint64_t id, int error);
 
@@ -112,7 +112,7 @@ void mold_client::impl::fail_later(std::uint64_t id, int error) {
   asio::post(socket.get_executor(), [self = weak_from_this(), id, error] {
     auto alive = self.lock();
     if (!alive) return;
-    if (id != 0) return alive->settle(id, -1, launch_error{"mold", error, "sending the order"});
+    if (id != 0) return alive->settle(id, {}, launch_error{"mold", error, "sending the order"});
     if (!alive->over && alive->told.refused)
       alive->told.refused(launch_error{"mold", error, "sending the setup"});
   });
@@ -132,7 +132,7 @@ void mold_client::impl::receive() {
       const auto got = kernel::receive_packet(socket.native_handle(), p, MSG_DONTWAIT);
       if (got == kernel::received::nothing) break;
       if (got == kernel::received::end) return close();
-      dispatch(p.data);
+      dispatch(p);
     }
   } catch (const std::exception&) {
     return close();  // not a mold of ours, or out of memory: either way it is of no more use
@@ -141,24 +141,28 @@ void mold_client::impl::receive() {
   if (!over) wait();
 }
 
-void mold_client::impl::dispatch(std::string_view bytes) {
-  mold_wire::decoder in(bytes);
+void mold_client::impl::dispatch_forked(mold_wire::decoder& in, kernel::packet& p) {
+  const auto count = in.number();
+  const bool complete = !p.cut && p.descriptors.size() == count;
+  for (std::size_t i = 0; i < count && !over; ++i) {
+    const auto id = in.number();
+    made_worker made{static_cast<pid_t>(in.number())};
+    if (!open.contains(id)) continue;  // another's order
+    if (complete) made.process = std::move(p.descriptors[i]);
+    --unanswered;
+    settle(id, std::move(made), {});
+  }
+}
+
+void mold_client::impl::dispatch(kernel::packet& p) {
+  mold_wire::decoder in(p.data);
   const auto what = in.kind();
   if (what == kind::ready) {
     ready = true;
     if (told.ready) told.ready();
     return pump();
   }
-  if (what == kind::forked) {
-    for (auto count = in.number(); count > 0 && !over; --count) {
-      const auto id = in.number();
-      const auto pid = static_cast<pid_t>(in.number());
-      if (!open.contains(id)) continue;  // another's order
-      --unanswered;
-      settle(id, pid, {});
-    }
-    return;
-  }
+  if (what == kind::forked) return dispatch_forked(in, p);
   if (what != kind::refused && what != kind::failed)
     throw std::runtime_error("unknown packet from the mold");
   const std::uint64_t id = what == kind::refused ? 0 : in.number();
@@ -169,19 +173,20 @@ void mold_client::impl::dispatch(std::string_view bytes) {
   if (what == kind::failed) {
     if (!open.contains(id)) return;
     --unanswered;
-    return settle(id, -1, std::move(error));
+    return settle(id, {}, std::move(error));
   }
   if (told.refused) told.refused(std::move(error));
 }
 
-void mold_client::impl::settle(std::uint64_t id, pid_t pid, std::optional<launch_error> error) {
+void mold_client::impl::settle(std::uint64_t id, made_worker made,
+                               std::optional<launch_error> error) {
   auto order = open.extract(id);
-  if (order) order.mapped()(pid, std::move(error));
+  if (order) order.mapped()(std::move(made), std::move(error));
 }
 
 void mold_client::impl::close() {
   while (!over && !open.empty())
-    settle(open.begin()->first, -1, launch_error{"mold", EPIPE, "died before it answered"});
+    settle(open.begin()->first, {}, launch_error{"mold", EPIPE, "died before it answered"});
   if (over) return;
   over = true;
   queue.clear();

@@ -55,6 +55,12 @@ struct mold_order {
   std::vector<std::pair<std::size_t, int>> own;  ///< by place, listeners that are this worker's own
 };
 
+/// A worker that was forked.
+struct made_worker {
+  pid_t pid = -1;                  ///< there is none
+  kernel::unique_fd process = {};  ///< pidfd; empty where there was no room for it
+};
+
 /// The supervisor's end of a mold's socket. Whoever made the process reaps it.
 class mold_client {
  public:
@@ -73,10 +79,11 @@ class mold_client {
   /// Sends the setup with its descriptors. Never blocks, as nothing was sent before.
   void setup(const mold_setup&);
   int socket() const noexcept;
-  /// Orders a worker, together with what else is ordered in this turn of the loop. `done` gets its
-  /// pid - a child of this process, made by CLONE_PARENT - or why there is none; EPIPE or
+  using completion = std::function<void(made_worker, std::optional<launch_error>)>;
+  /// Orders a worker, together with what else is ordered in this turn of the loop. `done` gets it -
+  /// a child of whoever has made the mold, by CLONE_PARENT - or why there is none; EPIPE or
   /// ECONNRESET when the mold died first, in which case a worker may exist whose channel tells.
-  void launch(const mold_order&, std::function<void(pid_t, std::optional<launch_error>)> done);
+  void launch(const mold_order&, completion done);
 
  private:
   struct impl;

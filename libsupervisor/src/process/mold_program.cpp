@@ -107,20 +107,20 @@ bool mold_program::withdraw(child_id id) {
 void mold_program::give(child_id id, order& order) {
   order.given = true;
   order.worker = services_.children.expect();
-  client_->launch(order.what, [self = weak_from_this(), id](pid_t pid, auto error) {
-    if (auto alive = self.lock()) alive->on_answer(id, pid, std::move(error));
+  client_->launch(order.what, [self = weak_from_this(), id](made_worker made, auto error) {
+    if (auto alive = self.lock()) alive->on_answer(id, std::move(made), std::move(error));
   });
   if (!patience_) expect_answer();
 }
 
-void mold_program::on_answer(child_id id, pid_t pid, std::optional<launch_error> error) {
+void mold_program::on_answer(child_id id, made_worker made, std::optional<launch_error> error) {
   if (error) strays_ = true;
   // The mold is gone. What that was is known, and told, once its exit status is.
   if (error && (error->error == EPIPE || error->error == ECONNRESET)) return;
   auto node = orders_.extract(id);
   if (node.empty()) return;
   expect_answer();
-  node.mapped().tell(pid, std::move(error));
+  node.mapped().tell(std::move(made), std::move(error));
   if (orders_.empty()) at_rest_();
 }
 
@@ -229,7 +229,7 @@ void mold_program::fail(launch_error error) {
 }
 
 void mold_program::fail_orders(const launch_error& error) {
-  for (auto& [id, order] : std::exchange(orders_, {})) order.tell(-1, error);
+  for (auto& [id, order] : std::exchange(orders_, {})) order.tell({}, error);
 }
 
 void mold_program::fail_given_orders(const launch_error& error) {
@@ -237,7 +237,7 @@ void mold_program::fail_given_orders(const launch_error& error) {
   for (auto& [id, order] : orders_)
     if (order.given) given.push_back(std::move(order.tell));
   std::erase_if(orders_, [](auto& each) { return each.second.given; });
-  for (auto& tell : given) tell(-1, error);
+  for (auto& tell : given) tell({}, error);
 }
 
 void mold_program::expect_stray(std::size_t cell) {

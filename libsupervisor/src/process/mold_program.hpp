@@ -20,7 +20,7 @@ namespace supervisor {
 /// while there is none; one that owes an answer for too long counts as dead.
 class mold_program : public std::enable_shared_from_this<mold_program> {
  public:
-  using done = std::function<void(pid_t, std::optional<launch_error>)>;
+  using done = mold_client::completion;
   using listener_list = std::vector<std::pair<std::string, int>>;
   using relay_list = std::vector<relay>;
 
@@ -66,7 +66,7 @@ class mold_program : public std::enable_shared_from_this<mold_program> {
   void start_later(bool was_ready);
   void start_again();
   void give(child_id, order&);
-  void on_answer(child_id, pid_t, std::optional<launch_error>);
+  void on_answer(child_id, made_worker, std::optional<launch_error>);
   void expect_answer();
   void on_ready();
   void on_closed();

@@ -358,22 +358,29 @@ bool serve(mold& self, kernel::packet& p, const entry_point& entry) {
   std::uint64_t answer[2 + 2 * mold_wire::batch] = {static_cast<std::uint64_t>(kind::forked), 0};
   auto* end = answer + 2;
   pid_t made[mold_wire::batch];
+  std::array<kernel::unique_fd, mold_wire::batch> pidfds;
+  std::array<int, mold_wire::batch> along;
+  std::size_t carried = 0;
   for (std::size_t i = 0; i < count; ++i) {
     if (!complete) {
       made[i] = -EMFILE;
     } else if (self.cells && orders[i].cell >= self.cell_count) {
       made[i] = -EINVAL;
-    } else if (made[i] = kernel::clone_sibling(); made[i] == 0) {
+    } else if (made[i] = kernel::clone_sibling(pidfds[i]); made[i] == 0) {
       become_worker(self, std::move(orders[i]), entry);
     }
     if (made[i] < 0) continue;
+    if (pidfds[i]) along[carried++] = pidfds[i].get();
     ++answer[1];
     *end++ = orders[i].id;
     *end++ = static_cast<std::uint64_t>(made[i]);
   }
   std::string_view bytes(reinterpret_cast<const char*>(answer),
                          static_cast<std::size_t>(end - answer) * sizeof *answer);
-  if (answer[1] > 0 && kernel::send_packet(self.socket.get(), bytes) != 0) return false;
+  // They are by place: all, or none.
+  std::span<const int> descriptors(along.data(), carried == answer[1] ? carried : 0);
+  if (answer[1] > 0 && kernel::send_packet(self.socket.get(), bytes, descriptors) != 0)
+    return false;
   for (std::size_t i = 0; i < count; ++i)
     if (made[i] < 0 &&
         !reply_failure(self, orders[i].id, -made[i], complete ? "" : lost_descriptors))

@@ -26,7 +26,7 @@ enum class kind : std::uint64_t {
            ///< descriptors: of each its channel, out, err, listeners
   ready,   ///< []
   refused,  ///< [stage, errno, what]
-  forked,   ///< [count, and of each: id, pid]
+  forked,   ///< [count, and of each: id, pid]; descriptors: of each its pidfd, or none
   failed,   ///< [id, stage, errno, what]
 };
 
