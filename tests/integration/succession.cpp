@@ -1,6 +1,5 @@
 // The master dies, and another goes on: same workers, same counters, no request lost.
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,160 +91,6 @@ BOOST_AUTO_TEST_CASE(the_next_master_keeps_workers_alive_scales_rolls_and_stops)
   // Back to a generation whose mold another master has started.
   BOOST_TEST(app.ask({"rollout", "undo"}).code == 0);
   BOOST_TEST(app.ask({"stop"}).code == 0);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-BOOST_AUTO_TEST_CASE(with_few_descriptors_to_begin_with_no_worker_is_lost) {
-  rlimit before{};
-  BOOST_REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-  rlimit few{48, before.rlim_max};
-  BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
-  master app({"-w", "16", "-b", "127.0.0.1:0", "--", "sh", "-c", "ulimit -n; exec sleep 1000"});
-  ::setrlimit(RLIMIT_NOFILE, &before);
-  app.wait_ready(16);
-  auto workers = app.workers();
-  kill_master(app);
-  BOOST_TEST(app.workers() == workers, boost::test_tools::per_element());
-  // Children get the limit from before.
-  ::kill(workers.front(), SIGKILL);
-  app.wait_for_text("in place of");
-  auto said = app.log().size();
-  app.wait_ready(17);
-  BOOST_TEST(app.log().find("\"48\"", said) != std::string::npos, app.log());
-  app.signal(SIGTERM);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-BOOST_AUTO_TEST_CASE(how_a_worker_ended_meanwhile_is_known) {
-  master app({"-w", "2", "-b", "127.0.0.1:0", "--", "sleep", "1000"});
-  app.wait_ready(2);
-  auto victim = app.workers().front();
-  ::kill(app.master_pid(), SIGKILL);
-  ::kill(victim, SIGBUS);
-  auto gone = app.wait_for("worker.exited");
-  BOOST_TEST(gone.at("pid").to_number<pid_t>() == victim);
-  BOOST_TEST(gone.at("status").as_string().starts_with("SIGBUS"));
-  app.wait_ready(3);
-  app.signal(SIGTERM);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-// Its mold's parent is the keeper, which reaps it before the master has heard of it.
-BOOST_AUTO_TEST_CASE(how_a_worker_ended_is_known_that_died_as_it_began) {
-  master app({"-w", "1", "-b", "127.0.0.1:0"});
-  auto mold = app.wait_for("mold.started").at("pid").to_number<pid_t>();
-  app.wait_ready(1);
-  kill_master(app);
-  auto next = master_of(app), first = app.workers().front();
-  auto state = [&] {
-    auto status = app.status();
-    return status["pools"].as_array()[0].at("slots").as_array()[0].at("state").as_string();
-  };
-  ::kill(mold, SIGSTOP);
-  ::kill(first, SIGKILL);
-  app.wait_for("worker.exited");
-  while (state() != "starting") continue;  // it is ordered
-  ::kill(next, SIGSTOP);
-  ::kill(mold, SIGCONT);
-  pid_t made = 0;
-  while (!made)
-    for (auto pid : supervisor::kernel::children_of(app.pid()))
-      if (pid != next && pid != mold && pid != first) made = pid;
-  ::kill(made, SIGBUS);
-  while (::kill(made, 0) == 0) ::sched_yield();  // until it is reaped
-  ::kill(next, SIGCONT);
-  auto gone = app.wait_for("worker.exited");
-  BOOST_TEST(gone.at("pid").to_number<pid_t>() == made);
-  BOOST_TEST(json::serialize(gone["status"]).starts_with("\"SIGBUS"), json::serialize(gone));
-  app.wait_ready(2);
-  app.signal(SIGTERM);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-BOOST_AUTO_TEST_CASE(the_next_master_hears_what_commands_say) {
-  test::temporary_directory there;
-  auto go = there / "go";
-  master app(
-      {"-w", "1", "-b", "127.0.0.1:0", "--ready", "notify", "--", "sh", "-c",
-       "while [ ! -e " + go + " ]; do sleep 0.05; done; exec " TEST_CHILD " notify READY=1 sleep"});
-  app.wait_for("worker.started");
-  app.kill_master();
-  std::ofstream(go) << "now";
-  app.wait_ready(1);
-  app.signal(SIGTERM);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-// What a master has read when it is killed, and not yet told, is lost: doc/keeper.md. Here each has
-// told all that it has read.
-BOOST_AUTO_TEST_CASE(no_line_of_the_log_is_lost_or_told_twice) {
-  test::temporary_directory there;
-  auto go = there / "go";
-  master app({"-w", "1", "-b", "127.0.0.1:0", "--", "sh", "-c",
-              "i=0; for k in 1 2 3 4; do while [ ! -e " + go +
-                  "$k ]; do sleep 0.05; done; for j in $(seq 100); do i=$((i+1)); echo line $i.; "
-                  "done; done; exec sleep 1000"});
-  app.wait_ready(1);
-  for (int k = 1; k <= 4; ++k) {
-    BOOST_REQUIRE(::kill(app.master_pid(), SIGKILL) == 0);
-    std::ofstream(go + std::to_string(k)) << "now";
-    app.wait_for_text("line " + std::to_string(100 * k) + ".");
-  }
-  for (int i = 1; i <= 400; ++i) {
-    auto line = "line " + std::to_string(i) + ".";
-    auto first = app.log().find(line);
-    BOOST_TEST(first != std::string::npos, line);
-    BOOST_TEST(app.log().find(line, first + 1) == std::string::npos, line);
-  }
-  app.signal(SIGTERM);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-BOOST_AUTO_TEST_CASE(a_line_begun_under_one_master_is_told_whole_by_the_next) {
-  test::temporary_directory there;
-  auto go = there / "go";
-  master app({"-w", "1", "-b", "127.0.0.1:0", "--", "sh", "-c",
-              "echo before; printf 'beginning, '; while [ ! -e " + go +
-                  " ]; do sleep 0.05; done; echo 'and end'; exec sleep 1000"});
-  app.wait_for_text("before");
-  app.wait_ready(1);  // a second later: the beginning was read
-  app.kill_master();
-  std::ofstream(go) << "now";
-  app.wait_for_text("beginning, and end");
-  app.signal(SIGTERM);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-BOOST_AUTO_TEST_CASE(a_newline_is_taken_for_readiness_by_the_next_master) {
-  test::temporary_directory there;
-  auto go = there / "go";
-  master app({"-w", "1", "-b", "127.0.0.1:0", "--ready", "fd:7", "--", "sh", "-c",
-              "while [ ! -e " + go + " ]; do sleep 0.05; done; echo >&7; exec sleep 1000"});
-  app.wait_for("worker.started");
-  app.kill_master();
-  std::ofstream(go) << "now";
-  app.wait_ready(1);
-  app.signal(SIGTERM);
-  BOOST_TEST(app.finish().code == 0);
-}
-
-BOOST_AUTO_TEST_CASE(what_workers_show_is_seen_by_the_next_master) {
-  master app({"-w", "1", "-b", "127.0.0.1:0"});
-  app.wait_ready(1);
-  for (int i = 0; i < 5; ++i) test::get(app.port(), "/pid");
-  test::http_request slow(app.port(), "/slow?ms=5000");
-  auto work = [&] {
-    auto status = app.status();
-    return status["pools"].as_array()[0].at("slots").as_array()[0].at("work").as_object();
-  };
-  BOOST_REQUIRE(test::comes_true([&] { return work()["in_flight"].to_number<int>() == 1; }));
-  app.kill_master();
-  auto seen = work();
-  BOOST_TEST(seen["requests"].to_number<int>() == 6);
-  BOOST_TEST(seen["in_flight"].to_number<int>() == 1);
-  BOOST_TEST(seen["activity"].as_string() == "GET /slow");
-  BOOST_TEST(slow.answer().status == 200);
-  app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
 }
 
@@ -399,15 +244,18 @@ BOOST_AUTO_TEST_CASE(told_to_stop_without_a_master_the_keeper_ends_all) {
 BOOST_AUTO_TEST_CASE(a_terminal_s_stop_while_a_master_starts_is_taken_back) {
   master app({"-w", "1", "-b", "127.0.0.1:0"});
   app.wait_ready(1);
-  auto before = master_of(app), next = before;
+  auto before = app.master_pid(), next = before;
   BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
-  while (!next || next == before) next = master_of(app);
+  BOOST_REQUIRE(test::comes_true([&] {
+    next = app.master_pid();
+    return next && next != before;
+  }));
   app.signal(SIGTSTP);
   siginfo_t info{};
   BOOST_REQUIRE(::waitid(P_PID, static_cast<id_t>(app.pid()), &info, WSTOPPED) == 0);
   app.signal(SIGCONT);
   // This one, not one that comes when this has taken too long.
-  wait_for_next(app, before);
+  app.wait_for_next_master(before);
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
 }

@@ -161,9 +161,19 @@ void close_inherited() noexcept {
   ::closedir(all);
 }
 
+void close_between(unsigned first, unsigned last) noexcept {
+  if (first > last || ::syscall(SYS_close_range, first, last, 0) == 0) return;
+  // A container's seccomp profile may not know the call.
+  rlimit most{};
+  ::getrlimit(RLIMIT_NOFILE, &most);
+  for (unsigned fd = first; fd <= last && fd < most.rlim_cur; ++fd) ::syscall(SYS_close, fd);
+}
+
 rlimit raise_descriptor_limit() noexcept {
-  static const auto before = descriptor_limit();
-  rlimit raised{before.rlim_max, before.rlim_max};
+  static auto before = descriptor_limit();
+  auto now = descriptor_limit();
+  if (now.rlim_cur != now.rlim_max) before = now;  // else that may be our own doing
+  rlimit raised{now.rlim_max, now.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &raised);  // a soft limit may always go up to the hard one
   return before;
 }

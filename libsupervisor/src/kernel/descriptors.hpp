@@ -47,7 +47,12 @@ unique_fd pin_program(const std::string& path);
 /// Closes what this program has got from whoever executed it, but for stdin, stdout and stderr.
 void close_inherited() noexcept;
 
-/// Raises the soft limit of descriptors to the hard one; what it was at first comes back.
+/// Closes those from `first` to `last`. For a process that shares its memory, too: it makes system
+/// calls only.
+void close_between(unsigned first, unsigned last) noexcept;
+
+/// Raises the soft limit of descriptors to the hard one; what it was before that was ever done
+/// comes back.
 rlimit raise_descriptor_limit() noexcept;
 rlimit descriptor_limit() noexcept;
 

@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "kernel/clone.hpp"
+#include "kernel/descriptors.hpp"
 #include "kernel/limits.hpp"
 #include "kernel/signal_mask.hpp"
 
@@ -135,19 +136,11 @@ class plan_runner {
     auto first = static_cast<unsigned>(count);
     if (launcher.program >= 0) {
       auto keep = static_cast<unsigned>(launcher.program);
-      if (keep > first) close_all(first, keep - 1);
+      if (keep > first) kernel::close_between(first, keep - 1);
       first = keep + 1;
     }
-    close_all(first, ~0u);
+    kernel::close_between(first, ~0u);
     return {};
-  }
-
-  static void close_all(unsigned first, unsigned last) noexcept {
-    if (::syscall(SYS_close_range, first, last, 0) == 0) return;
-    // A container's seccomp profile may not know the call.
-    rlimit most{};
-    ::getrlimit(RLIMIT_NOFILE, &most);
-    for (unsigned fd = first; fd <= last && fd < most.rlim_cur; ++fd) ::syscall(SYS_close, fd);
   }
 
   void write_pid() noexcept {

@@ -20,6 +20,7 @@
 
 #include "kernel/clone_parent.hpp"
 #include "kernel/credentials.hpp"
+#include "kernel/descriptors.hpp"
 #include "kernel/huge_pages.hpp"
 #include "kernel/limits.hpp"
 #include "kernel/scheduling.hpp"
@@ -220,13 +221,6 @@ enum class stage : int { group = 1, stdio, descriptors, limits, identity, death_
   _exit(70 + static_cast<int>(at));
 }
 
-void close_between(unsigned first, unsigned last) {
-  if (first > last || close_range(first, last, 0) == 0) return;
-  rlimit limit{};  // a seccomp profile older than close_range
-  getrlimit(RLIMIT_NOFILE, &limit);
-  for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; ++fd) ::close(static_cast<int>(fd));
-}
-
 /// The mold's own are only in the place of these.
 void take_own_listeners(mold& self, order& what) {
   for (auto& [place, socket] : std::span(what.own.data(), what.own_count))
@@ -243,10 +237,10 @@ void arrange_descriptors(const mold& self, const order& what) {
   std::sort(kept.begin(), kept.end());
   unsigned next = STDERR_FILENO + 1;
   for (unsigned fd : kept) {
-    if (fd > next) close_between(next, fd - 1);
+    if (fd > next) kernel::close_between(next, fd - 1);
     next = fd + 1;
   }
-  close_between(next, ~0u);
+  kernel::close_between(next, ~0u);
 }
 
 void assume_role(const mold& self) {
