@@ -58,6 +58,8 @@ std::string target_of(const control_request& what) {
       return "/plan";
     case verb::apply:
       return "/apply";
+    case verb::upgrade:
+      return "/upgrade";
     case verb::check:
     case verb::stop:
       break;

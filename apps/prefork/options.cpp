@@ -195,6 +195,8 @@ constexpr control_verb control_verbs[] = {
     {"signal", verb::signal, "Send a signal to one worker", "  prefork signal 0 USR1"},
     {"stop", verb::stop, "Stop the workers and the master",
      "  prefork stop\n  prefork stop --quick"},
+    {"upgrade", verb::upgrade, "Replace the master's own program by what is on disk now",
+     "  prefork upgrade\n  prefork upgrade --name shop --why 'release 2'"},
     {"check", verb::check, "Tell all that is wrong with a configuration, or what it would run",
      "  prefork check shop.toml"},
     {"plan", verb::plan, "Tell what an apply of a configuration would change",

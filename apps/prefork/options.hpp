@@ -39,6 +39,7 @@ struct control_request {
     restart,
     signal,
     stop,
+    upgrade,
     top,
     check,
     plan,

@@ -11,6 +11,7 @@
 
 #include "kernel/descriptors.hpp"
 #include "kernel/sockets.hpp"
+#include "upgrade_words.hpp"
 
 namespace supervisor {
 
@@ -21,12 +22,13 @@ namespace {
 
 /// All it does is to send what it has.
 constexpr auto patience = std::chrono::seconds(10), send_patience = std::chrono::seconds(1);
+/// While another master is there it is the keeper who keeps the time.
+constexpr auto patience_beside_another = std::chrono::hours(1);
 
 kernel::obituary obituary_of(const keeper_wire::process_end& end) {
   auto time = [](std::int64_t us) { return timeval{us / 1'000'000, us % 1'000'000}; };
   kernel::obituary last;
-  last.status = end.code == CLD_EXITED ? exit_status::exited(end.status)
-                                       : exit_status::signalled(end.status, end.code == CLD_DUMPED);
+  last.status = status_of(end);
   last.usage.ru_utime = time(end.user_us);
   last.usage.ru_stime = time(end.system_us);
   last.usage.ru_maxrss = end.max_rss_kib;
@@ -35,18 +37,29 @@ kernel::obituary obituary_of(const keeper_wire::process_end& end) {
 
 }  // namespace
 
-keeper_client::keeper_client(keeper_link link) : link_(std::move(link.socket)) { inherit(); }
+keeper_client::keeper_client(keeper_link link,
+                             const std::function<void(kernel::unique_fd state)>& check)
+    : link_(std::move(link.socket)) {
+  inherit(check);
+  be_master();
+}
 
-void keeper_client::inherit() {
+void keeper_client::inherit(const std::function<void(kernel::unique_fd)>& check) {
   record said;
   kernel::unique_fd along;
+  auto limit = patience;
   for (;;) {
     auto got = kernel::receive_record(link_.get(), &said, sizeof said, along);
-    bool late = got == kernel::received::nothing && !kernel::wait_readable(link_.get(), patience);
+    bool late = got == kernel::received::nothing && !kernel::wait_readable(link_.get(), limit);
     if (got == kernel::received::end || late)
       throw std::runtime_error("the keeper does not say what it holds");
     if (got == kernel::received::nothing) continue;
     if (said.what == kind::go) break;
+    if (said.what == kind::check) {
+      answer_check(check, std::move(along));
+      limit = patience_beside_another;
+    }
+    if (said.what == kind::upgraded) upgraded_ = said;
     if (said.what == kind::held) inherited_[said.index] = {said.pid, std::move(along)};
     if (said.what == kind::ended) ends_.push_back(said);
     next_ = std::max(next_, said.index + 1);
@@ -56,8 +69,19 @@ void keeper_client::inherit() {
     if (!inherited_.contains(i)) dropped_.push_back(i);
 }
 
-void keeper_client::watch(boost::asio::any_io_executor executor, std::function<void()> gone) {
-  gone_ = std::move(gone);
+void keeper_client::answer_check(const std::function<void(kernel::unique_fd)>& check,
+                                 kernel::unique_fd state) {
+  try {
+    check(std::move(state));
+  } catch (...) {
+    send(kind::unreadable);
+    throw;
+  }
+  send(kind::prepared);
+}
+
+void keeper_client::watch(boost::asio::any_io_executor executor, observer told) {
+  observer_ = std::move(told);
   socket_ = watched_fd(std::move(executor), std::move(link_), [this] { receive(); });
 }
 
@@ -66,10 +90,41 @@ void keeper_client::receive() {
   kernel::unique_fd along;
   for (;;) {
     auto got = kernel::receive_record(socket_.get(), &said, sizeof said, along);
-    if (got == kernel::received::end) return gone_();
+    if (got == kernel::received::end) return observer_.gone();
     if (got == kernel::received::nothing) return;
-    if (said.what == kind::ended) tell_end(said);
+    heed(said);
   }
+}
+
+void keeper_client::heed(const record& said) {
+  switch (said.what) {
+    case kind::ended:
+      return tell_end(said);
+    case kind::leave:
+      return observer_.leave();
+    case kind::how_is_it:
+      return send(kind::well);
+    case kind::upgraded:
+      return on_upgraded(said);
+    default:
+      return;  // of a newer keeper
+  }
+}
+
+void keeper_client::upgrade(std::function<void(std::string)> failed) {
+  upgrade_failed_ = std::move(failed);
+  send(kind::upgrade);
+}
+
+void keeper_client::on_upgraded(const record& said) {
+  upgraded_ = said;
+  if (auto failed = std::exchange(upgrade_failed_, nullptr)) failed(words_of_upgrade(said));
+}
+
+void keeper_client::send(kind what) noexcept {
+  record said;
+  said.what = what;
+  send(said);
 }
 
 void keeper_client::tell_end(const record& said) {
@@ -146,15 +201,10 @@ void keeper_client::keep_state(int memory, bool stops) {
   free_.insert(free_.end(), dropped_.begin(), dropped_.end());
   dropped_.clear();
   if (std::exchange(settled_, true)) return;
-  record said;
-  said.what = kind::settled;
-  send(said);
+  send(kind::settled);
+  observer_.settled();
 }
 
-void keeper_client::over() noexcept {
-  record said;
-  said.what = kind::over;
-  send(said);
-}
+void keeper_client::over() noexcept { send(kind::over); }
 
 }  // namespace supervisor

@@ -2,7 +2,6 @@
 #include "supervisor/run.hpp"
 
 #include <fmt/format.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -31,13 +30,16 @@
 #include "log_writer.hpp"
 #include "process/kernel_host.hpp"
 #include "process/mold.hpp"
+#include "process/saved_host.hpp"
 #include "process/saved_memory.hpp"
 #include "service_reporter.hpp"
 #include "start_failure.hpp"
 #include "supervision/live.hpp"
+#include "supervision/saved.hpp"
 #include "supervisor/errc.hpp"
 #include "supervisor/prefork.hpp"
 #include "supervisor/version.hpp"
+#include "upgrade_words.hpp"
 #include "worker/boot.hpp"
 
 namespace asio = boost::asio;
@@ -66,34 +68,23 @@ start_failure explain(const std::exception_ptr& failure) {
   }
 }
 
-/// The path by which the next generation finds this program. The way it was called comes first: a
-/// deploy that switches a symbolic link (current -> v2) is followed, where the kernel's own answer
-/// names the old file for good, and says "(deleted)" once that is replaced.
-std::string own_program(const std::vector<std::string>& arguments) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  const fs::path running = "/proc/self/exe";
-  try {
-    const char* directories = std::getenv("PATH");
-    auto& name = arguments.at(0);
-    fs::path called = kernel::find_program(name, directories ? directories : "");
-    if (fs::equivalent(called, running)) return fs::absolute(called).string();
-  } catch (const std::exception&) {
-    // Called by a name that leads elsewhere, or to nothing from here.
-  }
-  auto path = fs::read_symlink(running, error);
-  return error ? running.string() : path.string();
-}
-
 /// How long the end waits for what was killed.
 constexpr auto last_wait = std::chrono::seconds(10);
 
+/// How long a master that another is to follow goes on for what has come to it already, and for
+/// workers that are just being made.
+constexpr auto handing_over = std::chrono::seconds(1);
+
 /// "the master with pid 4711, which ended by SIGKILL"
 std::string describe(const keeper_wire::record& master) {
-  auto& end = master.end;
-  auto how = end.code == CLD_EXITED ? exit_status::exited(end.status)
-                                    : exit_status::signalled(end.status, end.code == CLD_DUMPED);
-  return fmt::format("the master with pid {}, which ended: {}", master.pid, how.str());
+  return fmt::format("the master with pid {}, which ended: {}", master.pid,
+                     status_of(master.end).str());
+}
+
+/// Throws std::runtime_error where this program could not go on from that.
+void check_state(kernel::unique_fd state) {
+  auto parts = read_saved(saved_memory(std::move(state)));
+  read_supervisor(parts.supervisor);
 }
 
 std::pair<pid_t, uid_t> identify(control_server::socket& client) {
@@ -113,6 +104,9 @@ class master {
   void take_control();
   void take_pidfile();
   [[noreturn]] void end_with_keeper();
+  void leave();
+  void finish_what_came();
+  void tell_of_upgrade();
   void make_host(bool functions);
   void serve_control();
   asio::awaitable<void> run_policy(policy decide);
@@ -131,9 +125,11 @@ class master {
   std::unique_ptr<host> host_;
   std::optional<::supervisor::supervisor> self_;
   std::optional<control_server> server_;
+  std::optional<reply> end_of_upgrade_;  ///< for clients of the master before this one
   service_reporter reporter_;
   std::shared_ptr<saved_memory> saved_;  ///< by the master before this one
   bool started_ = false;                 ///< a pool was opened
+  bool leaving_ = false;                 ///< another goes on from here
   int code_ = exit_code::failed;
 };
 
@@ -177,8 +173,10 @@ void master::find_keeper() {
   auto above = take_keeper_link();
   if (!above) return;
   kernel::raise_descriptor_limit();  // what another has left may be more than the soft one allows
-  keeper_.emplace(std::move(*above));
-  keeper_->watch(context_.get_executor(), [this] { end_with_keeper(); });
+  keeper_.emplace(std::move(*above), check_state);
+  keeper_->watch(context_.get_executor(),
+                 {[this] { end_with_keeper(); }, [this] { leave(); },
+                  [this] { asio::post(context_, [this] { tell_of_upgrade(); }); }});
   auto memory = keeper_->take(keeper_wire::state);
   if (memory) saved_ = std::make_shared<saved_memory>(std::move(memory));
   started_ = saved_ != nullptr;
@@ -194,6 +192,35 @@ void master::end_with_keeper() {
   control_.reset();
   pidfile_.reset();
   ::_exit(exit_code::failed);
+}
+
+void master::leave() {
+  leaving_ = true;
+  context_.stop();
+}
+
+/// Nothing that was asked of this master is lost: it is begun, and so it is in what the next one
+/// goes on from.
+void master::finish_what_came() {
+  auto deadline = std::chrono::steady_clock::now() + handing_over;
+  if (server_) server_->leave();
+  context_.restart();
+  auto in_time = [&] { return std::chrono::steady_clock::now() < deadline; };
+  do
+    while (in_time() && context_.poll_one() > 0) {
+    }
+  while (!host_->at_rest() && context_.run_one_until(deadline) > 0);
+  context_.stop();
+}
+
+/// By the first master after it that has everything.
+void master::tell_of_upgrade() {
+  auto& last = keeper_->upgraded();
+  bool is_news = last && last->pid;
+  if (is_news) journal_.record(event_of_upgrade(*last));
+  end_of_upgrade_ =
+      answer_of_upgrade(is_news ? words_of_upgrade(*last) : "the master ended before it was begun");
+  if (server_) server_->look_at_upgrade();
 }
 
 void master::take_control() {
@@ -246,7 +273,8 @@ void master::take_pidfile() {
 void master::make_host(bool functions) {
   kernel_host_options how;
   how.name = options_.name;
-  if (functions) how.program = own_program(arguments_);
+  if (functions)
+    how.program = kernel::path_of_this_program(arguments_.empty() ? "" : arguments_.front());
   how.arguments = arguments_;
   how.reaps_orphans = keeper_.has_value();
   // Without a keeper, or where that is wanted, whatever happens to us happens to them.
@@ -280,6 +308,11 @@ void master::serve_control() {
     about.sockets.drop = [this](std::uint32_t where) { keeper_->drop(where); };
     about.sockets.take = [this](std::uint32_t where) { return keeper_->take(where).release(); };
   }
+  about.upgraded = [this]() -> std::optional<upgrade_status> {
+    if (!keeper_ || !keeper_->upgraded()) return std::nullopt;
+    return status_of_upgrade(*keeper_->upgraded());
+  };
+  about.end_of_upgrade = [this] { return end_of_upgrade_; };
   server_.emplace(*host_, *self_, std::move(acceptor), std::move(about));
 }
 
@@ -311,9 +344,10 @@ int master::run(const policy& decide) {
   journal_.record(std::move(started));
 
   std::exception_ptr failure;
-  bool broken = false;
-  auto done = [this, &failure](std::exception_ptr error) {
+  bool broken = false, over = false;
+  auto done = [this, &failure, &over](std::exception_ptr error) {
     failure = std::move(error);
+    over = true;
     context_.stop();
   };
   asio::co_spawn(context_, run_policy(decide), std::move(done));
@@ -322,6 +356,7 @@ int master::run(const policy& decide) {
   while (!context_.stopped()) {
     try {
       context_.run();
+      if (leaving_ && !over) finish_what_came();
     } catch (const std::exception& error) {
       // Nobody's coroutine: what is running is left in order, by the ladder.
       self_->note(fmt::format("stopping, because a handler failed: {}", error.what()));
@@ -330,6 +365,8 @@ int master::run(const policy& decide) {
     }
   }
   log_.release();  // of a policy that never waited
+  // Nothing is to be undone on the way out: files and workers are the next one's.
+  if (leaving_ && !over) ::_exit(exit_code::ok);
   if (failure) std::rethrow_exception(failure);
   return broken ? exit_code::failed : code_;
 }

@@ -192,10 +192,11 @@ BOOST_FIXTURE_TEST_CASE(USR1_is_passed_on, prefork_world) {
   BOOST_TEST((signals_sent() == std::vector<int>{SIGUSR1, SIGUSR1}));
 }
 
-BOOST_FIXTURE_TEST_CASE(USR2_says_not_yet, prefork_world) {
+BOOST_FIXTURE_TEST_CASE(USR2_without_a_keeper_is_refused, prefork_world) {
   serve();
   send_and_settle(SIGUSR2);
-  BOOST_TEST(last(event_kind::note)->text.starts_with("upgrade"));
+  BOOST_TEST(last(event_kind::note)->text.starts_with("no upgrade: the workers would end"));
+  BOOST_TEST(count(event_kind::upgrade_started) == 0u);
 }
 
 BOOST_FIXTURE_TEST_CASE(the_signal_is_the_cause_of_what_it_does, prefork_world) {

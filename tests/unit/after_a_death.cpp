@@ -30,4 +30,31 @@ BOOST_AUTO_TEST_CASE(the_next_master_comes_at_once_unless_they_die_one_after_the
   }
 }
 
+BOOST_AUTO_TEST_CASE(on_trial_every_death_leads_back_to_the_program_before_and_at_once) {
+  for (unsigned deaths : {0u, 1u, 9u})
+    for (duration settled_for : {duration(0s), duration(1s), duration(59s)}) {
+      auto next = after_death(deaths, settled_for, true);
+      BOOST_TEST(next.go_back);
+      BOOST_TEST(next.deaths == 0u);
+      BOOST_TEST((next.delay == 0s));
+    }
+  BOOST_TEST(!after_death(9, 0s).go_back);
+}
+
+BOOST_AUTO_TEST_CASE(a_trial_ends_with_an_answer_after_a_minute_or_without_one_at_any_time) {
+  struct row {
+    duration settled_for;
+    bool has_answered;
+    trial_verdict verdict;
+  };
+  const row rows[] = {
+      {0s, true, trial_verdict::ask},     {10s, true, trial_verdict::ask},
+      {10s, false, trial_verdict::hung},  {59s, true, trial_verdict::ask},
+      {60s, true, trial_verdict::proven}, {60s, false, trial_verdict::hung},
+      {1h, true, trial_verdict::proven},
+  };
+  for (auto& r : rows)
+    BOOST_TEST((judge_trial(r.settled_for, r.has_answered) == r.verdict), r.settled_for.count());
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -42,6 +42,7 @@ BOOST_AUTO_TEST_CASE(good_ones) {
       {"/signal", R"({"slot": 0, "signal": 9})", "signal 0 SIGKILL"},
       {"/stop", R"({"quick": true})", "stop quick"},
       {"/stop", " \r\n", "stop"},
+      {"/upgrade", R"({"why": "release 2"})", "upgrade"},
   };
   for (auto& row : rows) {
     BOOST_TEST_CONTEXT(row.path << " " << row.body) {

@@ -7,6 +7,8 @@
 #include <map>
 
 #include "host/archive.hpp"
+#include "process/saved_host.hpp"
+#include "process/saved_memory.hpp"
 
 using namespace supervisor;
 using namespace std::chrono_literals;
@@ -191,6 +193,20 @@ BOOST_AUTO_TEST_CASE(what_is_cut_short_is_refused_and_never_read_beyond) {
     }
   }
   BOOST_TEST(refused > bytes.size() * 9 / 10);
+}
+
+BOOST_AUTO_TEST_CASE(the_state_of_a_newer_version_is_refused_in_words) {
+  saved_host all;
+  all.supervisor = write(an_example());
+  auto read = [&] { return read_saved(saved_memory(archive::write(all))); };
+  BOOST_TEST((read_supervisor(read().supervisor).pools[0].state == a_pool()));
+  BOOST_TEST(saved_version <= newest_readable_version);
+  all.version = newest_readable_version;
+  BOOST_TEST(read().host.version == newest_readable_version);
+  ++all.version;
+  BOOST_CHECK_EXCEPTION(read(), std::runtime_error, [](auto& error) {
+    return std::string(error.what()).find("newer version") != std::string::npos;
+  });
 }
 
 BOOST_AUTO_TEST_CASE(any_bytes_at_all_are_read_or_refused) {

@@ -18,6 +18,8 @@ enum class errc {
   timed_out,         ///< the limit of with_deadline() or open_device() passed
   no_rollout,        ///< none is under way
   not_kept,          ///< that generation's program is no longer kept; the message tells which are
+  upgrading,         ///< an upgrade is under way already
+  no_keeper,         ///< no keeper would start another master: see supervisor::keeper_role()
   statuses_lost,     ///< SIGCHLD is ignored: the kernel would not keep how children end
 };
 
@@ -37,7 +39,7 @@ inline constexpr int degraded = 5;      ///< settled, but not every wanted worke
 inline constexpr int timed_out = 6;     ///< what was asked for may go on
 inline constexpr int unreachable = 7;   ///< a master is there but does not answer
 inline constexpr int denied = 8;        ///< no permission
-inline constexpr int rolled_back = 9;   ///< a rollout failed; the old generation serves
+inline constexpr int rolled_back = 9;   ///< a rollout or an upgrade failed; the old one serves
 inline constexpr int conflict = 10;     ///< in use, or superseded
 /// And the signal's number, as a shell has it: INT, QUIT or TERM cancelled the policy.
 inline constexpr int signalled = 128;

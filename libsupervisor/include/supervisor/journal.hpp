@@ -105,6 +105,11 @@ enum class event_kind : std::uint8_t {
   member_start_asked,  ///< by a command [member]
   member_removed,      ///< [member]
   note,                ///< a policy's own words [text]
+  // Saved states have these by their numbers: what is new goes to the end.
+  upgrade_started,      ///< a new program is tried
+  upgrade_failed,       ///< nothing has changed [text: why]
+  upgrade_committed,    ///< by the new program [text: which]
+  upgrade_rolled_back,  ///< by the program before, which goes on [text: why]
 };
 /// Who sent a signal, where that is no process, or not one.
 inline constexpr pid_t the_kernel = -1, several_senders = -2;

@@ -342,6 +342,14 @@ class supervisor {
   /// which it would wait: those call request_stop().
   boost::asio::awaitable<void> stop_all(bool quick = false);
 
+  /// Has this program replaced, while everything that it keeps goes on, by what is in its place on
+  /// disk now: doc/keeper.md. Recorded at the call. Where that goes well this process ends and
+  /// another is there instead; so what it completes with is why it did not. errc::rolled_back: it
+  /// was tried; errc::upgrading, errc::no_keeper, errc::pool_closed: it was not.
+  boost::asio::awaitable<outcome> upgrade();
+  /// That is under way.
+  bool upgrading() const;
+
   /// stop_all() from any thread. Cancelled, only the waiting ends.
   template <boost::asio::completion_token_for<void(boost::system::error_code)> Token>
   auto async_stop(bool quick, Token&& token);

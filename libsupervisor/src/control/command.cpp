@@ -29,15 +29,11 @@ struct verb_name {
   std::string_view text;
   verb what;
 };
-constexpr verb_name verbs[] = {{"scale", verb::scale},
-                               {"reload", verb::reload},
-                               {"restart", verb::restart},
-                               {"signal", verb::signal},
-                               {"stop", verb::stop},
-                               {"rollout/pause", verb::pause},
-                               {"rollout/resume", verb::resume},
-                               {"rollout/abort", verb::abort},
-                               {"rollout/undo", verb::undo}};
+constexpr verb_name verbs[] = {{"scale", verb::scale},         {"reload", verb::reload},
+                               {"restart", verb::restart},     {"signal", verb::signal},
+                               {"stop", verb::stop},           {"upgrade", verb::upgrade},
+                               {"rollout/pause", verb::pause}, {"rollout/resume", verb::resume},
+                               {"rollout/abort", verb::abort}, {"rollout/undo", verb::undo}};
 
 // --- from JSON
 
@@ -81,6 +77,8 @@ constexpr error_name error_names[] = {
     {errc::superseded, "superseded", 409, exit_code::conflict},
     {errc::no_rollout, "no_rollout", 409, exit_code::failed},
     {errc::not_kept, "not_kept", 409, exit_code::failed},
+    {errc::upgrading, "upgrading", 409, exit_code::conflict},
+    {errc::no_keeper, "no_keeper", 409, exit_code::failed},
     {errc::degraded, "degraded", 200, exit_code::degraded},
     {errc::invalid_argument, "invalid_argument", 400, exit_code::usage},
 };
@@ -142,6 +140,7 @@ awaited begin(const pool& target, const command& what) {
     case verb::reload:
     case verb::signal:
     case verb::stop:
+    case verb::upgrade:
     case verb::application:
       break;
   }
@@ -185,7 +184,7 @@ std::optional<command> parse_command(std::string_view path, std::string_view bod
   if (auto why = take(members, "why")) what.why = text(*why, "why");
   if (!ours)
     if (auto argument = take(members, "argument")) what.argument = text(*argument, "argument");
-  if (ours && what.what != verb::stop)
+  if (ours && what.what != verb::stop && what.what != verb::upgrade)
     if (auto pool = take(members, "pool")) what.pool = text(*pool, "pool");
   if (what.what == verb::scale) parse_scale(what, members);
   if (what.what == verb::restart || what.what == verb::signal) parse_slot(what, members);
@@ -266,6 +265,11 @@ undertaking begin(supervisor& self, const command& what, std::uint64_t cause) {
   if (!found.ok) begun.refused = report(found, {});
   for (auto& target : targets) begun.pools.emplace_back(target.name(), begin(target, what));
   return begun;
+}
+
+asio::awaitable<outcome> begin_upgrade(supervisor& self, std::uint64_t cause) {
+  journal::because because(self.log(), cause);
+  return self.upgrade();
 }
 
 asio::awaitable<reply> settle(supervisor& self, undertaking begun) {

@@ -24,6 +24,7 @@ struct command {
     restart,
     signal,
     stop,
+    upgrade,
     pause,  ///< this and those below: a rollout
     resume,
     abort,
@@ -73,11 +74,13 @@ struct undertaking {
   std::optional<reply> refused;
 };
 
-/// Begins any command but stop and signal, and no application's. Everything it changes is recorded
-/// at this call, with `cause`.
+/// Begins any command but stop, upgrade and signal, and no application's. Everything it changes is
+/// recorded at this call, with `cause`.
 undertaking begin(supervisor&, const command&, std::uint64_t cause);
 /// Completes when it has settled. Cancelling it ends the wait, not the change.
 boost::asio::awaitable<reply> settle(supervisor&, undertaking);
+/// The same of an upgrade; completes only where it fails.
+boost::asio::awaitable<outcome> begin_upgrade(supervisor&, std::uint64_t cause);
 /// Sends what `signal` is to send.
 reply send_signal(supervisor&, const command&, std::uint64_t cause);
 /// Carries out a verb of the application's.

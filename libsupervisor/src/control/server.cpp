@@ -118,8 +118,10 @@ struct control_server::impl {
   asio::awaitable<std::optional<reply>> respond(socket_type&, const request_type&,
                                                 std::pair<pid_t, uid_t> who);
   asio::awaitable<reply> carry_out(command, std::pair<pid_t, uid_t> who, int socket);
+  asio::awaitable<reply> upgrade(waiting_client, int socket);
   asio::awaitable<reply> finish(waiting_client);
   asio::awaitable<reply> wait_for(const waiting_client&);
+  asio::awaitable<reply> wait_for_upgrade();
   asio::awaitable<reply> wait_for_end();
   reply noted(reply, const waiting_client&);
   reply look(std::string_view path) const;
@@ -263,6 +265,7 @@ reply control_server::impl::look(std::string_view path) const {
     master.main_pid = about.main_pid;
     master.version = about.version;
     master.uptime = world.now() - started;
+    if (about.upgraded) master.upgrade = about.upgraded();
     std::vector<group_status> groups;
     for (auto& group : self.groups()) groups.push_back(group.status());
     answer.body = to_json(master, pools, groups);
@@ -303,6 +306,11 @@ asio::awaitable<reply> control_server::impl::carry_out(command what, std::pair<p
       mine.stop = true;
       break;
     }
+    case command::verb::upgrade: {
+      auto work = upgrade(std::move(mine), socket);
+      auto answer = co_await std::move(work);
+      co_return answer;
+    }
     default:
       mine.what = begin(self, what, mine.cause);
   }
@@ -310,6 +318,18 @@ asio::awaitable<reply> control_server::impl::carry_out(command what, std::pair<p
   auto work = finish(std::move(mine));
   auto answer = co_await std::move(work);
   co_return answer;
+}
+
+/// Completes where it fails. Where it does not, and where that shows too late for this process, the
+/// next one answers.
+asio::awaitable<reply> control_server::impl::upgrade(waiting_client client, int socket) {
+  bool first = !self.upgrading();
+  auto begun = begin_upgrade(self, client.cause);
+  client.upgrade = true;
+  if (first && self.upgrading()) client.where = waiting.hold(socket);
+  waiting_clients::known mine(waiting, std::move(client));
+  auto failed = co_await std::move(begun);
+  co_return noted(refusal(failed.error, std::move(failed.reason)), *mine);
 }
 
 asio::awaitable<reply> control_server::impl::finish(waiting_client client) {
@@ -321,6 +341,7 @@ asio::awaitable<reply> control_server::impl::finish(waiting_client client) {
 
 asio::awaitable<reply> control_server::impl::wait_for(const waiting_client& client) {
   if (client.stop) return wait_for_end();
+  if (client.upgrade) return wait_for_upgrade();
   return settle(self, client.what);
 }
 
@@ -333,6 +354,16 @@ reply control_server::impl::noted(reply answer, const waiting_client& client) {
     self.log().record(std::move(told));
   }
   return answer;
+}
+
+/// That the process before this one has begun.
+asio::awaitable<reply> control_server::impl::wait_for_upgrade() {
+  auto answer = about.end_of_upgrade();
+  while (!answer) {
+    co_await changed.wait();
+    answer = about.end_of_upgrade();
+  }
+  co_return std::move(*answer);
 }
 
 asio::awaitable<reply> control_server::impl::wait_for_end() {
@@ -354,6 +385,10 @@ control_server::control_server(host& world, supervisor& self, protocol::acceptor
 }
 
 control_server::~control_server() = default;
+
+void control_server::leave() { impl_->acceptor.close(); }
+
+void control_server::look_at_upgrade() { impl_->changed.notify(); }
 
 asio::awaitable<std::vector<control_server::socket>> control_server::finish(int exit_code) {
   auto self = impl_;

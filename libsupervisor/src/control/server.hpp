@@ -8,9 +8,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "control/status.hpp"
 #include "control/waiting_clients.hpp"
 #include "host/host.hpp"
 #include "supervisor/run.hpp"
@@ -32,6 +34,10 @@ class control_server {
     std::function<std::pair<pid_t, uid_t>(socket&)> identify;
     std::map<std::string, verb_handler> verbs;  ///< the application's own
     socket_store sockets;  ///< of clients that wait; empty: they end with this process
+    std::function<std::optional<upgrade_status>()> upgraded;  ///< how the last upgrade went
+    /// What clients are answered that have asked another master for an upgrade, once that is known:
+    /// see look_at_upgrade().
+    std::function<std::optional<reply>()> end_of_upgrade;
   };
 
   control_server(host&, supervisor&, boost::asio::local::stream_protocol::acceptor, options);
@@ -41,6 +47,10 @@ class control_server {
   /// Answers what is in flight, those who wait for the end among it, then takes no more. Returns
   /// the latter's sockets: closing them tells that everything is gone.
   boost::asio::awaitable<std::vector<socket>> finish(int exit_code);
+  /// Takes no more clients: they wait for whoever listens next.
+  void leave();
+  /// options::end_of_upgrade tells another thing now.
+  void look_at_upgrade();
 
  private:
   struct impl;

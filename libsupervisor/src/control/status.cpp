@@ -140,6 +140,13 @@ json::object to_json(const master_status& master, const std::vector<pool_status>
   about["main_pid"] = master.main_pid;
   about["version"] = master.version;
   about["uptime_s"] = seconds(master.uptime);
+  about["upgrade"] = nullptr;
+  if (master.upgrade) {
+    json::object upgrade;
+    upgrade["end"] = master.upgrade->end;
+    upgrade["why"] = printable(master.upgrade->why);
+    about["upgrade"] = std::move(upgrade);
+  }
   json::object all;
   all["master"] = std::move(about);
   all["pools"] = array_of(pools);

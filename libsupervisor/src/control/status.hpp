@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <boost/json/fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,12 @@
 
 namespace supervisor {
 
+/// How the last upgrade went.
+struct upgrade_status {
+  std::string end;  ///< "committed", "failed", "rolled_back"
+  std::string why;
+};
+
 /// The master itself. The main pid is the one that people signal.
 struct master_status {
   std::string name;
@@ -19,6 +26,7 @@ struct master_status {
   pid_t main_pid = 0;
   std::string version;
   duration uptime{};
+  std::optional<upgrade_status> upgrade;
 };
 
 boost::json::object to_json(const slot_status&);

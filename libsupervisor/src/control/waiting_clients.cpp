@@ -15,7 +15,7 @@ void fields(Archive& a, awaited& w) {
 
 template <typename Archive>
 void fields(Archive& a, waiting_client& c) {
-  a(1, c.where)(2, c.cause)(3, c.command)(4, c.stop)(5, c.what.pools);
+  a(1, c.where)(2, c.cause)(3, c.command)(4, c.stop)(5, c.what.pools)(6, c.upgrade);
 }
 
 waiting_clients::waiting_clients(supervisor& self, socket_store store)

@@ -18,6 +18,7 @@ struct waiting_client {
   std::uint64_t cause = 0;  ///< the command's event
   std::string command;      ///< "scale web +1"
   bool stop = false;        ///< of everything; else `what`
+  bool upgrade = false;     ///< of the master's program; else `what`
   undertaking what;
 };
 

@@ -125,6 +125,14 @@ std::string of_supervisor(const event& e, time_point now) {
                          e.text);
     case event_kind::command_received:
       return "command: " + e.text;
+    case event_kind::upgrade_started:
+      return "upgrade: trying the program that is on disk now";
+    case event_kind::upgrade_failed:
+      return "upgrade failed, this program goes on: " + e.text;
+    case event_kind::upgrade_committed:
+      return "upgraded to " + e.text;
+    case event_kind::upgrade_rolled_back:
+      return "upgrade rolled back, the program before it goes on: " + e.text;
     default:
       return e.text;
   }
@@ -273,7 +281,7 @@ std::string of_worker(const event& e, time_point now) {
 }  // namespace
 
 std::string describe(const event& e, time_point now) {
-  if (e.kind <= event_kind::command_received || e.kind == event_kind::note)
+  if (e.kind <= event_kind::command_received || e.kind >= event_kind::note)
     return of_supervisor(e, now);
   if (!e.group.empty()) return "group " + e.group + ' ' + of_group(e);
   bool pools = e.kind <= event_kind::rollout_failed || e.kind == event_kind::mold_started ||

@@ -31,6 +31,11 @@ class category final : public boost::system::error_category {
         return "no rollout is under way";
       case errc::not_kept:
         return "that generation is not kept";
+      case errc::upgrading:
+        return "an upgrade is under way";
+      case errc::no_keeper:
+        return "the workers would end with this master: it has no keeper, or was started with "
+               "--die-with-master";
       case errc::statuses_lost:
         return "SIGCHLD is ignored (SIG_IGN or SA_NOCLDWAIT), so the kernel would throw away how "
                "children end, waitid(2); before the supervisor is made give SIGCHLD its default "

@@ -184,6 +184,11 @@ class host {
   /// What another process has saved, whose children these are now: all, then what had changed
   /// since; empty: nothing.
   virtual std::vector<std::string> saved() const { return {}; }
+  /// Of a host that is kept: has its program replaced by what is on disk now. Another process goes
+  /// on then; where none can, calls `failed` from the loop, with why.
+  virtual void upgrade([[maybe_unused]] std::function<void(std::string)> failed) {}
+  /// No child is about to be there of which nobody knows its number yet.
+  virtual bool at_rest() const noexcept { return true; }
 };
 
 /// find_fault(), and what this host cannot do.

@@ -175,6 +175,14 @@ std::string_view to_string(event_kind kind) noexcept {
       return "member.removed";
     case event_kind::note:
       return "note";
+    case event_kind::upgrade_started:
+      return "upgrade.started";
+    case event_kind::upgrade_failed:
+      return "upgrade.failed";
+    case event_kind::upgrade_committed:
+      return "upgrade.committed";
+    case event_kind::upgrade_rolled_back:
+      return "upgrade.rolled_back";
   }
   return "unknown";
 }
@@ -204,6 +212,8 @@ severity severity_of(const event& e) noexcept {
     case event_kind::rollout_paused:
     case event_kind::rollout_resumed:
     case event_kind::rollout_committed:
+    case event_kind::upgrade_started:
+    case event_kind::upgrade_committed:
       return severity::notice;
     case event_kind::signal_unhandled:
     case event_kind::worker_ailing:
@@ -212,6 +222,8 @@ severity severity_of(const event& e) noexcept {
       return severity::warning;
     case event_kind::handler_failed:
     case event_kind::pool_escalated:
+    case event_kind::upgrade_failed:
+    case event_kind::upgrade_rolled_back:
       return severity::error;
     case event_kind::rollout_failed:
       return e.count ? severity::notice : severity::error;

@@ -21,22 +21,22 @@ using keeper_wire::record;
 
 namespace {
 
-time_point now() {
-  return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
-}
-
 /// A master that was told to stop so long ago has made of it what it wanted to.
 constexpr auto stop_is_heeded_after = std::chrono::seconds(10);
 
 bool asks_to_stop(int number) { return number == SIGTERM || number == SIGINT || number == SIGQUIT; }
 
-keeper_wire::process_end end_of(const kernel::ended_child& child) {
+}  // namespace
+
+time_point keeper::now() noexcept {
+  return std::chrono::time_point_cast<duration>(std::chrono::steady_clock::now());
+}
+
+keeper_wire::process_end keeper::end_of(const kernel::ended_child& child) noexcept {
   auto us = [](const timeval& t) { return std::int64_t{t.tv_sec} * 1'000'000 + t.tv_usec; };
   return {child.code, child.status, us(child.usage.ru_utime), us(child.usage.ru_stime),
           child.usage.ru_maxrss};
 }
-
-}  // namespace
 
 keeper::keeper(master_process first, master_starter& starter, kernel::unique_fd signals) noexcept
     : starter_(starter), signals_(std::move(signals)) {
@@ -45,34 +45,38 @@ keeper::keeper(master_process first, master_starter& starter, kernel::unique_fd 
 
 void keeper::take_in(master_process made) noexcept {
   master_ = std::move(made);
-  settled_ = false;
+  settled_ = leaving_ = hung_ = false;
   deadline_ = ever_settled_ ? later(now(), master_start_limit) : never;
   for (auto& place : store_.places()) {
     place.tell = place.number != 0;
     place.tell_end = place.end.code != 0;
   }
   telling_ = 0;
+  tell_upgraded_ = upgraded_.count != 0;
   tell_go_ = true;
   if (ever_settled_) post_guard();
 }
 
 end_of_master keeper::run() noexcept {
   while (!ended_) {
-    bool wants_room = master_.socket && (tell_go_ || telling_ < store_.places().size());
+    bool wants_room = tell_go_ || tell_upgraded_ || telling_ < store_.places().size();
     short events = static_cast<short>(wants_room ? POLLIN | POLLOUT : POLLIN);
     int address = backing_off() && !caller_.open() ? store_.at(keeper_wire::control) : -1;
     pollfd all[] = {{signals_.get(), POLLIN, 0},
                     {master_.socket.get(), events, 0},
                     {address, POLLIN, 0},
-                    {caller_.fd(), POLLIN, 0}};
+                    {caller_.fd(), POLLIN, 0},
+                    {candidate_.socket.get(), POLLIN, 0}};
     ::poll(all, std::size(all), time_left());
     // What a master has given goes before its end.
     if (all[1].revents) receive();
+    if (all[4].revents) hear_candidate();
     if (all[0].revents) take_signals();
     if (master_.socket) tell();
     if (all[2].revents) caller_.accept(address);
     if (all[3].revents) caller_.answer(last_end_, deaths_, deadline_ - now());
     if (now() >= deadline_) on_deadline();
+    if (now() >= candidate_deadline_) on_candidate_deadline();
     if (waiting_) pass_on_waiting();
     choose_signals();
   }
@@ -81,13 +85,16 @@ end_of_master keeper::run() noexcept {
 
 int keeper::time_left() const noexcept {
   if (waiting_ && master_takes_signals()) return 10;  // no event tells when the kernel has room
-  if (deadline_ == never) return -1;
-  auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - now());
+  auto next = std::min(deadline_, candidate_deadline_);
+  if (next == never) return -1;
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now());
   return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 1'000'000));
 }
 
 void keeper::on_deadline() noexcept {
+  if (master_.pid && settled_) return go_on_with_trial();
   if (master_.pid) {
+    hung_ = on_trial_;
     kernel::send_signal(master_.pidfd.get(), SIGKILL);  // its start takes too long
     deadline_ = never;
     return;
@@ -115,6 +122,7 @@ void keeper::stop_for_terminal() noexcept {
   // The master has a session of its own, where TSTP stops nobody.
   if (master_.pid) kernel::send_signal(master_.pidfd.get(), SIGSTOP);
   ::raise(SIGSTOP);
+  answered_ = true;  // what it was asked before, it may be about to answer
 }
 
 void keeper::pass_on(const siginfo_t& came) noexcept {
@@ -165,6 +173,8 @@ void keeper::reap() noexcept {
     if (!child) continue;
     if (pid == master_.pid) {
       on_master_death(*child);
+    } else if (pid == candidate_.pid) {
+      on_candidate_death(*child);
     } else if (known) {
       known->end = end_of(*child);
       known->tell_end = true;
@@ -182,17 +192,24 @@ void keeper::on_master_death(const kernel::ended_child& child) noexcept {
   last_record_.end = end_of(child);
   auto settled_for = settled_ ? now() - settled_at_ : duration{};
   if (stop_ && now() - stop_passed_at_ > stop_is_heeded_after) stop_.reset();
+  bool leaves = std::exchange(leaving_, false);
+  if (leaves) candidate_deadline_ = never;
   master_ = {};
   tell_go_ = false;
-  if (over_ || !ever_settled_)
+  if (over_ || !ever_settled_) {
     ended_ = last_end_;
-  else
+  } else if (leaves && candidate_.pid) {
+    promote_candidate();
+  } else {
+    if (candidate_.pid) end_candidate(keeper_wire::upgrade_result::master_ended);
     schedule(settled_for);
+  }
   choose_signals();
 }
 
 void keeper::schedule(duration settled_for) noexcept {
-  auto next = after_death(deaths_, settled_for);
+  auto next = after_death(deaths_, settled_for, on_trial_);
+  if (next.go_back) go_back();
   deaths_ = next.deaths;
   delayed_ = next.delay > duration{};
   deadline_ = later(now(), next.delay);
@@ -234,6 +251,11 @@ void keeper::heed(const record& said, kernel::unique_fd fd) noexcept {
     case kind::over:
       over_ = true;
       return;
+    case kind::upgrade:
+      return begin_upgrade();
+    case kind::well:
+      answered_ = true;
+      return;
     default:
       return;  // of a newer master
   }
@@ -260,13 +282,16 @@ void keeper::on_settled() noexcept {
   settled_at_ = now();
   deadline_ = never;
   dismiss_guard();
+  upgraded_.pid = 0;
+  answered_ = true;
+  if (on_trial_) go_on_with_trial();
   if (stop_) relay(siginfo_t(*stop_));
 }
 
-bool keeper::send(const record& said, int fd) noexcept {
+bool keeper::send(const master_process& to, const record& said, int fd) noexcept {
   std::string_view bytes(reinterpret_cast<const char*>(&said), sizeof said);
   std::span<const int> along(&fd, fd >= 0 ? 1u : 0u);
-  int error = kernel::send_packet(master_.socket.get(), bytes, along, MSG_DONTWAIT);
+  int error = kernel::send_packet(to.socket.get(), bytes, along, MSG_DONTWAIT);
   // What is full has room again when poll(2) says so.
   return error != EAGAIN && error != ETOOMANYREFS && error != ENOBUFS;
 }
@@ -280,17 +305,20 @@ void keeper::tell() noexcept {
     about.index = static_cast<std::uint32_t>(telling_);
     about.pid = place.pid;
     about.what = kind::held;
-    if (place.tell && !send(about, place.fd())) return;
+    if (place.tell && !send(master_, about, place.fd())) return;
     place.tell = false;
     about.what = kind::ended;
     about.end = place.end;
-    if (place.tell_end && !send(about, -1)) return;
+    if (place.tell_end && !send(master_, about)) return;
     place.tell_end = false;
   }
+  if (tell_upgraded_ && !send(master_, upgraded_)) return;
+  tell_upgraded_ = false;
+  if (settled_) upgraded_.pid = 0;  // no news any more
   if (!tell_go_) return;
   last_record_.what = kind::go;
   last_record_.count = deaths_;
-  if (send(last_record_, -1)) tell_go_ = false;
+  if (send(master_, last_record_)) tell_go_ = false;
 }
 
 }  // namespace supervisor

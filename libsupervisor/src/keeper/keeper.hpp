@@ -27,6 +27,9 @@ class keeper {
   end_of_master run() noexcept;
 
  private:
+  static time_point now() noexcept;
+  static keeper_wire::process_end end_of(const kernel::ended_child&) noexcept;
+
   void take_in(master_process) noexcept;
   int time_left() const noexcept;
   bool backing_off() const noexcept { return !master_.pid && delayed_; }
@@ -38,7 +41,9 @@ class keeper {
   bool relay(const siginfo_t&) noexcept;
   void pass_on_waiting() noexcept;
   void choose_signals() noexcept;
-  bool master_takes_signals() const noexcept { return master_.pid && (settled_ || !ever_settled_); }
+  bool master_takes_signals() const noexcept {
+    return master_.pid && !leaving_ && (settled_ || !ever_settled_);
+  }
 
   void reap() noexcept;
   void put(const keeper_wire::record&, kernel::unique_fd) noexcept;
@@ -50,8 +55,20 @@ class keeper {
   void receive() noexcept;
   void heed(const keeper_wire::record&, kernel::unique_fd) noexcept;
   void on_settled() noexcept;
-  bool send(const keeper_wire::record&, int fd) noexcept;
+  static bool send(const master_process& to, const keeper_wire::record&, int fd = -1) noexcept;
   void tell() noexcept;
+
+  // See upgrade.cpp.
+  void begin_upgrade() noexcept;
+  void hear_candidate() noexcept;
+  void on_prepared() noexcept;
+  void on_candidate_death(const kernel::ended_child&) noexcept;
+  void on_candidate_deadline() noexcept;
+  void promote_candidate() noexcept;
+  void end_candidate(keeper_wire::upgrade_result why) noexcept;
+  void end_upgrade(keeper_wire::upgrade_result, const keeper_wire::process_end&) noexcept;
+  void go_on_with_trial() noexcept;
+  void go_back() noexcept;
 
   master_starter& starter_;
   kernel::unique_fd signals_;
@@ -74,6 +91,19 @@ class keeper {
 
   std::size_t telling_ = 0;  ///< the first place that the master may not know of
   bool tell_go_ = false;
+
+  master_process candidate_;  ///< of a new program; told what is held when the master has left
+  time_point candidate_deadline_ = never;
+  /// Why the candidate is about to end, where that is known.
+  keeper_wire::upgrade_result candidate_fault_ = keeper_wire::upgrade_result::ended;
+  int candidate_error_ = 0;
+  bool leaving_ = false;          ///< this master was told to
+  bool on_trial_ = false;         ///< its program
+  bool hung_ = false;             ///< this master, on trial
+  bool answered_ = true;          ///< the same, when it was asked last
+  keeper_wire::record upgraded_;  ///< the last upgrade
+  bool tell_upgraded_ = false;
+
   kernel::taken_signals taking_ = kernel::taken_signals::all;
   std::optional<siginfo_t> waiting_;  ///< for room in the master's queue
   /// The last that asks a master to stop, and of which no state has known since.

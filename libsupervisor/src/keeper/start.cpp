@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,7 @@
 #include "kernel/child_statuses.hpp"
 #include "kernel/descent.hpp"
 #include "kernel/descriptors.hpp"
+#include "kernel/find_program.hpp"
 #include "kernel/image.hpp"
 #include "kernel/pidfd.hpp"
 #include "kernel/service_manager.hpp"
@@ -29,7 +31,7 @@ namespace supervisor {
 namespace {
 
 constexpr const char* keeper_short_name = "prefork-keeper";
-constexpr const char* master_short_name = "prefork-master";
+constexpr const char* next_short_name = "prefork-next";
 constexpr const char* guard_short_name = "prefork-guard";
 
 /// By which a program knows that it is to be a master: "FD:PID", the inherited socket and the
@@ -40,18 +42,19 @@ constexpr std::size_t longest_variable = 64;
 /// How long the end waits for what was killed; long only where the kernel itself hangs.
 constexpr auto last_wait = std::chrono::seconds(10);
 
+/// A master that is stopped is to see its keeper's end.
+constexpr int signal_of_masters = SIGCONT;
+
 /// Of this process, once it is a master.
 keeper_link link_above;
 
 /// In a new process: a master from here on. False where the keeper is gone already.
-bool begin_master(pid_t keeper, const sigset_t& mask) noexcept {
+bool begin_master(pid_t keeper, const sigset_t& mask, int signal_of_end) noexcept {
   // What a terminal sends goes to the keeper alone, and comes on from there; and without a
   // controlling terminal no write to it stops us, setsid(2).
   ::setsid();
-  // A master that is stopped is to see its keeper's end.
-  bool kept = kernel::tell_end_of_parent(keeper, SIGCONT);
+  bool kept = kernel::tell_end_of_parent(keeper, signal_of_end);
   kernel::adopt_orphans();
-  kernel::set_short_name(master_short_name);
   sigprocmask(SIG_SETMASK, &mask, nullptr);
   return kept;
 }
@@ -91,7 +94,7 @@ bool inherit_link() {
   if (second.ec != std::errc{} || second.ptr != end) return false;
   // Alone it is of no use to anybody.
   if (keeper != ::getppid() || ::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) ::_exit(1);
-  kernel::set_short_name(master_short_name);
+  kernel::set_short_name(next_short_name);
   link_above = {kernel::unique_fd(fd), keeper};
   return true;
 }
@@ -112,7 +115,8 @@ master_starter::string_list::string_list(std::vector<std::string> texts)
 }
 
 master_starter::master_starter(int argc, char** argv, const sigset_t& mask)
-    : program_(::open("/proc/self/exe", O_PATH | O_CLOEXEC)),
+    : path_(kernel::path_of_this_program(argc > 0 ? argv[0] : "")),
+      program_(::open("/proc/self/exe", O_PATH | O_CLOEXEC)),
       arguments_(std::vector<std::string>(argv, argv + argc)),
       environment_(environment_of_masters()),
       mask_(mask),
@@ -124,23 +128,39 @@ std::optional<master_process> master_starter::fork_first() noexcept {
   auto pid = ours ? ::fork() : -1;
   if (pid < 0) return std::nullopt;
   if (pid > 0) return master_process{pid, kernel::try_pidfd(pid), std::move(ours)};
-  if (!begin_master(keeper, mask_)) ::_exit(1);
+  if (!begin_master(keeper, mask_, signal_of_masters)) ::_exit(1);
   link_above = {std::move(theirs), keeper};
+  be_master();
   return master_process{};
 }
 
 master_process master_starter::start() noexcept {
+  return start(tried_ ? tried_.get() : program_.get(), signal_of_masters);
+}
+
+int master_starter::open_next() noexcept {
+  next_.reset(::open(path_.c_str(), O_PATH | O_CLOEXEC));
+  return next_ ? 0 : errno;
+}
+
+master_process master_starter::start_next() noexcept { return start(next_.get(), SIGKILL); }
+
+master_process master_starter::start(int program, int signal_of_end) noexcept {
   auto [ours, theirs] = make_sockets();
   auto keeper = ::getpid();
   auto pid = ours ? ::fork() : -1;
   if (pid < 0) return {};
   if (pid > 0) return {pid, kernel::try_pidfd(pid), std::move(ours)};
-  if (!begin_master(keeper, mask_)) ::_exit(1);
+  if (!begin_master(keeper, mask_, signal_of_end)) ::_exit(1);
   std::snprintf(environment_.get()[0], longest_variable, "%s=%d:%d", keeper_variable, theirs.get(),
                 keeper);
   ::fcntl(theirs.get(), F_SETFD, 0);
   ::setrlimit(RLIMIT_NOFILE, &descriptors_);
-  ::syscall(SYS_execveat, program_.get(), "", arguments_.get(), environment_.get(), AT_EMPTY_PATH);
+  ::syscall(SYS_execveat, program, "", arguments_.get(), environment_.get(), AT_EMPTY_PATH);
+  keeper_wire::record failed;
+  failed.what = keeper_wire::kind::not_executed;
+  failed.count = static_cast<std::uint32_t>(errno);
+  ::send(theirs.get(), &failed, sizeof failed, MSG_NOSIGNAL);
   ::_exit(127);
 }
 
@@ -181,6 +201,12 @@ std::optional<int> become_keeper(int argc, char** argv) {
   kernel::end_descendants(last_wait);
   if (end.by_signal) kernel::end_by_signal(end.number);
   return end.number;
+}
+
+void be_master() noexcept {
+  kernel::set_short_name("prefork-master");
+  // Told too late it would be told never.
+  if (!kernel::tell_end_of_parent(link_above.pid, signal_of_masters)) ::raise(SIGKILL);
 }
 
 std::optional<keeper_link> take_keeper_link() noexcept {

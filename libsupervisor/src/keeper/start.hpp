@@ -38,13 +38,24 @@ class master_starter {
  public:
   /// `mask`: the signals that masters are to have blocked.
   master_starter(int argc, char** argv, const sigset_t& mask);
-  /// The program as it was when the keeper began, executed again. Without a pid: it could not be.
+  /// The program, executed again. Without a pid: it could not be.
   master_process start() noexcept;
   /// A fork of this process. In the master, a pid of 0, and the link can be taken.
   std::optional<master_process> fork_first() noexcept;
   /// For as long as there is no master to do it: ends what is held when this process ends, unless
   /// it was sent a packet before.
   static master_process start_guard(const keeper_store& held) noexcept;
+
+  // A program is pinned: what becomes of its file does not matter.
+  /// Takes what is on disk now for the next one. 0, or errno.
+  int open_next() noexcept;
+  /// Executes that. It ends with the keeper.
+  master_process start_next() noexcept;
+  void drop_next() noexcept { next_.reset(); }
+  /// From now on start() is of the next one, on trial: go_back() undoes that, until keep().
+  void try_next() noexcept { tried_ = std::move(next_); }
+  void go_back() noexcept { tried_.reset(); }
+  void keep() noexcept { program_ = std::move(tried_); }
 
  private:
   /// As execve(2) takes them.
@@ -58,7 +69,10 @@ class master_starter {
     std::vector<char*> pointers_;
   };
 
-  kernel::unique_fd program_;
+  master_process start(int program, int signal_of_end) noexcept;
+
+  std::string path_;
+  kernel::unique_fd program_, next_, tried_;
   string_list arguments_;
   /// First that by which the master knows its keeper, then the listeners.
   string_list environment_;
@@ -73,6 +87,8 @@ std::optional<int> become_keeper(int argc, char** argv);
 
 /// That of the keeper above this process, once.
 std::optional<keeper_link> take_keeper_link() noexcept;
+/// Once this process is told what is held: it is the master, and not one that may come.
+void be_master() noexcept;
 /// Its pid, whether the link was taken or not; 0: there is none.
 pid_t pid_of_keeper() noexcept;
 

@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <exception>
+#include <filesystem>
 #include <string_view>
 
 #include "kernel/error.hpp"
@@ -26,6 +29,21 @@ std::string find_program(const std::string& name, const std::string& path) {
     rest.remove_prefix(end + 1);
   }
   throw_errno(name, error);
+}
+
+std::string path_of_this_program(const std::string& called) {
+  namespace fs = std::filesystem;
+  const fs::path running = "/proc/self/exe";
+  try {
+    const char* directories = std::getenv("PATH");
+    fs::path found = find_program(called, directories ? directories : "");
+    if (fs::equivalent(found, running)) return fs::absolute(found).string();
+  } catch (const std::exception&) {
+    // Called by a name that leads elsewhere, or to nothing from here.
+  }
+  std::error_code error;
+  auto path = fs::read_symlink(running, error);
+  return error ? running.string() : path.string();
 }
 
 }  // namespace supervisor::kernel

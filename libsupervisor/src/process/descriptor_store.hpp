@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "kernel/pidfd.hpp"
@@ -40,6 +41,9 @@ class descriptor_store {
   virtual std::vector<leftover> take_rest() = 0;
   /// From now on; what was told before comes first, from within.
   virtual void on_end(teller) = 0;
+  /// Has this program replaced by what is on disk now in its place. Calls `failed` from the loop
+  /// where that cannot be; where it can, another process goes on from what is held.
+  virtual void upgrade(std::function<void(std::string why)> failed) = 0;
 };
 
 }  // namespace supervisor

@@ -105,6 +105,8 @@ class kernel_host final : public host {
     services_.save_anew = std::move(wanted);
   }
   std::vector<std::string> saved() const override { return inherited_words_; }
+  void upgrade(std::function<void(std::string)> failed) override;
+  bool at_rest() const noexcept override;
 
  private:
   using lease_list = std::vector<std::unique_ptr<shards::lease>>;

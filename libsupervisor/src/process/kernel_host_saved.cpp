@@ -1,4 +1,5 @@
 // The real host as plain data, and back.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,6 +53,24 @@ class socket_numbers {
 
 }  // namespace
 
+saved_parts read_saved(const saved_memory& memory) {
+  auto parts = memory.read();
+  saved_parts all;
+  archive::read(parts.front(), all.host);
+  if (all.host.version > newest_readable_version)
+    throw std::runtime_error(
+        fmt::format("the state is of a newer version of this program: {}, where this one knows {}",
+                    all.host.version, newest_readable_version));
+  all.supervisor.push_back(all.host.supervisor);
+  for (auto part = parts.begin() + 1; part != parts.end(); ++part) {
+    saved_change change;
+    archive::read(*part, change);
+    if (!change.supervisor.empty()) all.supervisor.push_back(std::move(change.supervisor));
+    take_in(all.host, std::move(change));
+  }
+  return all;
+}
+
 void kernel_host::save(const std::string& supervisor, bool stops) {
   auto& store = *services_.options.store;
   end_leftovers();
@@ -98,17 +117,9 @@ void kernel_host::inherit() {
   if (!services_.options.saved) return;
   found_ = kernel::children_of(::getppid());
   saved_ = std::move(services_.options.saved);
-  auto parts = saved_->read();
-  archive::read(parts.front(), inherited_);
-  if (inherited_.version > saved_version)
-    throw std::runtime_error("the state is of a newer version of this program");
-  inherited_words_.push_back(inherited_.supervisor);
-  for (auto part = parts.begin() + 1; part != parts.end(); ++part) {
-    saved_change change;
-    archive::read(*part, change);
-    if (!change.supervisor.empty()) inherited_words_.push_back(std::move(change.supervisor));
-    take_in(inherited_, std::move(change));
-  }
+  auto parts = read_saved(*saved_);
+  inherited_ = std::move(parts.host);
+  inherited_words_ = std::move(parts.supervisor);
   last_ = inherited_.last_child;
   if (!inherited_.program.empty()) services_.options.program = inherited_.program;
   for (auto& saved : inherited_.sockets) {
@@ -178,6 +189,12 @@ kernel_host::lease_list kernel_host::leases_of(const child& made, const generati
 } catch (const launch_failure&) {
   return {};  // then what comes to it is its own alone, as it was
 }
+
+void kernel_host::upgrade(std::function<void(std::string)> failed) {
+  services_.options.store->upgrade(std::move(failed));
+}
+
+bool kernel_host::at_rest() const noexcept { return !services_.children.is_expecting(); }
 
 void kernel_host::end_strangers() noexcept {
   for (auto& [id, held] : children_) held.process->end_if_strange();

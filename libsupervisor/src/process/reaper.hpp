@@ -51,6 +51,7 @@ class reaper {
   /// For as long as anybody keeps what this gives, a child may be there whose owner has yet to be
   /// told its number, by a mold: an adopted one that dies meanwhile stays, and its status with it.
   std::shared_ptr<void> expect();
+  bool is_expecting() const noexcept { return !expected_.expired(); }
   boost::system::error_code signal(key, int number);
   /// The owner has seen the death and collected what it wants: ends the zombie, tells `reaped`.
   void bury(key);

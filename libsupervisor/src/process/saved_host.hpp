@@ -18,8 +18,11 @@
 
 namespace supervisor {
 
-/// Counted up when an older program could not make sense of what a newer one has saved.
+/// Counted up when an older program could not make sense of what a newer one has saved: but first
+/// comes a release that reads the new version, and then one that writes it, so that an upgrade can
+/// be rolled back.
 inline constexpr unsigned saved_version = 1;
+inline constexpr unsigned newest_readable_version = 1;
 
 using held_index = descriptor_store::index;
 
@@ -99,6 +102,17 @@ struct saved_change {
   std::optional<saved_child> child;  ///< as it is now
   child_id gone = 0;
 };
+
+class saved_memory;
+
+/// What another process has left, up to date; and what it said of the supervisor: all, then what
+/// has changed since.
+struct saved_parts {
+  saved_host host;
+  std::vector<std::string> supervisor;
+};
+/// Throws std::runtime_error where this program cannot make sense of it.
+saved_parts read_saved(const saved_memory&);
 
 /// Brings it up to date; what the supervisor says is left to it.
 inline void take_in(saved_host& all, saved_change change) {

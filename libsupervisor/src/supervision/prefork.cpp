@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <csignal>
 
+#include "supervisor/errc.hpp"
+
 namespace asio = boost::asio;
 
 namespace supervisor {
@@ -70,6 +72,13 @@ task take_away(const supervisor& self, const signal_event& e) {
   return settle(std::move(begun));
 }
 
+/// Of an upgrade; one that has failed is told already.
+task tell_refusal(supervisor& self, asio::awaitable<outcome> begun) {
+  auto refused = co_await std::move(begun);
+  if (refused.error == make_error_code(errc::rolled_back)) co_return;
+  self.note("no upgrade: " + (refused.reason.empty() ? refused.error.message() : refused.reason));
+}
+
 /// What they hold by reference outlives them.
 handlers handlers_of(supervisor& self, const signal_options& options) {
   handlers on;
@@ -88,10 +97,9 @@ handlers handlers_of(supervisor& self, const signal_options& options) {
     for (auto& p : self.pools()) p.signal_all(SIGUSR1);
     return settle({});
   });
-  on(SIGUSR2, [&self](signal_event) {
-    self.note("upgrade: not yet available in this version");
-    return settle({});
-  });
+  on(
+      SIGUSR2, [&self](signal_event) { return tell_refusal(self, self.upgrade()); },
+      delivery::interrupt);
   return on;
 }
 

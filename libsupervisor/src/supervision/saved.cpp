@@ -234,6 +234,12 @@ saved_supervisor read_supervisor(std::string_view bytes) {
   return all;
 }
 
+saved_supervisor read_supervisor(const std::vector<std::string>& parts) {
+  auto all = read_supervisor(parts.front());
+  for (auto part = parts.begin() + 1; part != parts.end(); ++part) take_in(all, read_step(*part));
+  return all;
+}
+
 saved_step read_step(std::string_view bytes) {
   saved_step change;
   archive::read(bytes, change);

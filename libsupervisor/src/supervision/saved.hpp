@@ -39,6 +39,8 @@ std::string write(const saved_supervisor&);
 std::string write(const saved_step&);
 // These throw std::runtime_error.
 saved_supervisor read_supervisor(std::string_view bytes);
+/// All, then what has changed since; there is one at least.
+saved_supervisor read_supervisor(const std::vector<std::string>& parts);
 saved_step read_step(std::string_view bytes);
 
 /// Brings it up to date.

@@ -157,6 +157,9 @@ void supervisor::announce_stop(time_point serves_until) {
 }
 bool supervisor::stop_requested() const { return impl_->stop_requested || impl_->stopping; }
 
+asio::awaitable<outcome> supervisor::upgrade() { return here().upgrade(); }
+bool supervisor::upgrading() const { return here().upgrading != nullptr; }
+
 asio::awaitable<void> supervisor::stop_all(bool quick) {
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   co_await here().stop(quick);

@@ -59,6 +59,7 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   boost::asio::awaitable<void> stop(bool quick);
   void request_stop(bool quick);
   void announce_stop(bool quick, time_point serves_until);
+  boost::asio::awaitable<outcome> upgrade();
 
   std::unique_ptr<foundation> own;  ///< in the library door; goes last
   host& outside;
@@ -86,6 +87,8 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   std::map<std::string, group_state> written;         ///< groups that are not
   std::optional<signal_dispatcher> dispatcher;
   std::shared_ptr<void> neighbourhood;
+  struct upgrade_attempt;
+  std::shared_ptr<upgrade_attempt> upgrading;  ///< there is one under way
   bool goes_on = false;
   std::string beside;  ///< saved for another room
   void save_later();

@@ -55,8 +55,7 @@ std::shared_ptr<pool_keeper> supervisor::impl::adopt(pool_state state, program_s
 void supervisor::impl::restore() {
   auto parts = outside.saved();
   if (parts.empty()) return;
-  auto all = read_supervisor(parts.front());
-  for (auto part = parts.begin() + 1; part != parts.end(); ++part) take_in(all, read_step(*part));
+  auto all = read_supervisor(parts);
   log.go_on_after(all.last_event + unsaved_ids);
   goes_on = true;
   for (auto& p : all.pools)
