@@ -69,9 +69,9 @@ def prefork_verb(service, *words):
                           stderr=subprocess.DEVNULL, check=False).returncode
 
 
-def ours(arena, options=("-w", "4"), command=(), environment=(), listen=""):
+def ours(arena, options=("-w", "4"), command=(), environment=(), listen="", program=None):
     home, port = arena.home("ours"), free_port()
-    words = [arena.path("prefork"), "run", "-b", f"127.0.0.1:{port}{listen}", "--name", "bench",
+    words = [program or arena.path("prefork"), "run", "-b", f"127.0.0.1:{port}{listen}", "--name", "bench",
              "--control", os.path.join(home, "control"), *options]
     if command:
         words += ["--", *command]

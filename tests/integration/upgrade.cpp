@@ -213,6 +213,32 @@ BOOST_AUTO_TEST_CASE(one_that_ends_too_soon_is_replaced_by_the_program_before) {
   u.end();
 }
 
+BOOST_AUTO_TEST_CASE(one_on_trial_stays_where_the_next_one_fails_and_goes_where_it_fails_itself) {
+  upgradable u({"-w", "1", "-b", "127.0.0.1:0"});
+  auto& app = u.app();
+  app.wait_ready(1);
+  auto before = u.shape();
+  auto proven = u.runs();
+  u.install(TEST_PREFORK);
+  BOOST_TEST(app.ask({"upgrade"}).code == 0);
+  auto tried = u.runs();
+  BOOST_TEST(tried != proven);
+  u.install_unfit("exits");
+  BOOST_TEST(app.ask({"upgrade"}).code == 9);
+  BOOST_TEST(u.runs() == tried);
+  u.install_unfit("leaves");
+  BOOST_TEST(app.ask({"upgrade"}).code == 9);
+  BOOST_TEST(u.runs() == proven);
+  u.install(TEST_PREFORK);
+  BOOST_TEST(app.ask({"upgrade"}).code == 0);
+  BOOST_REQUIRE(::kill(u.pid_of(), SIGKILL) == 0);
+  app.wait_for("upgrade.rolled_back",
+               [](auto& e) { return e.at("text").as_string().ends_with("SIGKILL"); });
+  BOOST_TEST(u.runs() == proven);
+  BOOST_TEST(u.shape() == before);
+  u.end();
+}
+
 BOOST_AUTO_TEST_CASE(one_that_does_not_answer_is_replaced_too) {
   upgradable u({"-w", "1", "-b", "127.0.0.1:0"});
   u.app().wait_ready(1);

@@ -132,9 +132,9 @@ BOOST_AUTO_TEST_CASE(names) {
   BOOST_TEST(to_string(severity::warning) == "warning");
   BOOST_TEST(!parse_severity("loud"));
   std::set<std::string_view> kinds;
-  for (int i = 0; i <= static_cast<int>(event_kind::note); ++i)
+  for (int i = 0; i <= static_cast<int>(event_kind::upgrade_rolled_back); ++i)
     kinds.insert(to_string(static_cast<event_kind>(i)));
-  BOOST_TEST(kinds.size() == static_cast<std::size_t>(event_kind::note) + 1);
+  BOOST_TEST(kinds.size() == static_cast<std::size_t>(event_kind::upgrade_rolled_back) + 1);
   BOOST_TEST(!kinds.contains("unknown"));
   BOOST_TEST(to_string(event_kind::worker_exited) == "worker.exited");
 }
@@ -362,6 +362,13 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("asks for time, and has 20 s", of_worker(event_kind::worker_extended)).deadline = start + 20s;
   add("sent SIGUSR1", of_worker(event_kind::worker_signalled)).number = SIGUSR1;
   add("hello", event(event_kind::note)).text = "hello";
+  add("upgrade: trying the program that is on disk now", event(event_kind::upgrade_started));
+  add("upgrade failed, this program goes on: exit 3", event(event_kind::upgrade_failed)).text =
+      "exit 3";
+  add("upgraded to x", event(event_kind::upgrade_committed)).text = "x";
+  add("upgrade rolled back, the program before it goes on: SIGSEGV",
+      event(event_kind::upgrade_rolled_back))
+      .text = "SIGSEGV";
   auto of_group = [](event_kind kind, const char* member = "") {
     event e(kind);
     e.group = "app";
@@ -398,7 +405,7 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
     told.insert(what.kind);
     BOOST_TEST(describe(what, start) == (what.slot_id ? http : std::string()) + words);
   }
-  BOOST_TEST(told.size() == static_cast<std::size_t>(event_kind::note) + 1);
+  BOOST_TEST(told.size() == static_cast<std::size_t>(event_kind::upgrade_rolled_back) + 1);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -200,6 +200,10 @@ void keeper::on_master_death(const kernel::ended_child& child) noexcept {
     ended_ = last_end_;
   } else if (leaves && candidate_.pid) {
     promote_candidate();
+  } else if (leaves) {
+    // That has died meanwhile, and this one is not to blame.
+    deadline_ = now();
+    delayed_ = false;
   } else {
     if (candidate_.pid) end_candidate(keeper_wire::upgrade_result::master_ended);
     schedule(settled_for);

@@ -9,7 +9,8 @@
 
 namespace supervisor::mold_wire {
 
-/// Counted up with every change of the packets.
+/// Counted up with every change of the packets. An upgraded master has molds of the release before:
+/// first comes a release that understands both, and then one that speaks the new.
 inline constexpr std::uint64_t version = 5;
 
 /// The most that are in one packet of orders, so that a mold with few descriptors left has room for
