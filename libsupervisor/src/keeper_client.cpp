@@ -106,6 +106,9 @@ void keeper_client::heed(const record& said) {
       return send(kind::well);
     case kind::upgraded:
       return on_upgraded(said);
+    case kind::strangers:
+      strangers_ = said.count;
+      return;
     default:
       return;  // of a newer keeper
   }

@@ -44,6 +44,8 @@ class keeper_client final : public descriptor_store {
   const std::optional<keeper_wire::record>& predecessor() const noexcept { return predecessor_; }
   /// How the last upgrade went, if there was one.
   const std::optional<keeper_wire::record>& upgraded() const noexcept { return upgraded_; }
+  /// How many it has reaped that no master has made.
+  std::uint64_t strangers_reaped() const noexcept { return strangers_; }
   /// The end of this master is the end of all.
   void over() noexcept;
 
@@ -70,6 +72,7 @@ class keeper_client final : public descriptor_store {
   std::vector<keeper_wire::record> ends_;  ///< told before anybody listened
   teller told_;
   std::optional<keeper_wire::record> predecessor_, upgraded_;
+  std::uint64_t strangers_ = 0;
   bool settled_ = false;
   bool stuck_ = false;  ///< it did not read for too long
   std::vector<index> free_, dropped_;

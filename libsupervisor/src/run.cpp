@@ -303,6 +303,9 @@ void master::serve_control() {
   about.owner = ::geteuid();
   about.identify = identify;
   about.verbs = options_.verbs;
+  about.strangers_reaped_above = [this] {
+    return keeper_ ? keeper_->strangers_reaped() : std::uint64_t{0};
+  };
   if (keeper_ && !options_.die_with_master) {
     about.sockets.hold = [this](int socket) { return keeper_->hold(socket); };
     about.sockets.drop = [this](std::uint32_t where) { keeper_->drop(where); };

@@ -1,4 +1,5 @@
 // Probes of real workers, and what the kernel tells of them.
+#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -76,21 +77,25 @@ struct fixture : test::function_world {
   listener_spec listen(const std::string& text) { return host->listen(listener_spec::parse(text)); }
 };
 
-kernel::unique_fd connect_to(const listener_spec& there) {
-  if (there.kind == listener_spec::family::unix_path) {
-    kernel::unique_fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_un to{};
-    to.sun_family = AF_UNIX;
-    there.host.copy(to.sun_path, sizeof to.sun_path - 1);
-    BOOST_REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
-    return fd;
-  }
-  kernel::unique_fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+/// Empty where nobody listens.
+kernel::unique_fd try_to_connect(const listener_spec& there) {
+  const bool is_file = there.kind == listener_spec::family::unix_path;
+  sockaddr_un file{};
+  file.sun_family = AF_UNIX;
+  if (is_file) there.host.copy(file.sun_path, sizeof file.sun_path - 1);
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(there.port);
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  BOOST_REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to) == 0);
+  if (!is_file) BOOST_REQUIRE(::inet_pton(AF_INET, there.host.c_str(), &to.sin_addr) == 1);
+  kernel::unique_fd fd(::socket(is_file ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  auto* address = is_file ? reinterpret_cast<sockaddr*>(&file) : reinterpret_cast<sockaddr*>(&to);
+  if (::connect(fd.get(), address, is_file ? sizeof file : sizeof to) != 0) fd.reset();
+  return fd;
+}
+
+kernel::unique_fd connect_to(const listener_spec& there) {
+  auto fd = try_to_connect(there);
+  BOOST_REQUIRE(fd);
   return fd;
 }
 
@@ -245,6 +250,20 @@ BOOST_FIXTURE_TEST_CASE(an_accept_queue_is_counted_and_watched, fixture) {
   // Where one waits already, that is told too.
   host->watch_queue({{"http"}}, [&] { woken = 7; });
   BOOST_TEST(run_until([&] { return woken == 7; }));
+}
+
+BOOST_FIXTURE_TEST_CASE(an_accept_queue_is_watched_wherever_its_name_leads, fixture) {
+  auto before = listen("127.0.0.1:0");
+  bool woken = false;
+  host->watch_queue({{"http"}}, [&] { woken = true; });
+  auto after = listen("127.0.0.2:0");
+  BOOST_TEST(!try_to_connect(before));  // nothing of ours keeps it open
+  auto client = connect_to(after);
+  BOOST_REQUIRE(run_until([&] { return woken; }));
+  host->watch_queue({{"http"}}, [&] { woken = false; });
+  client.reset();
+  host->close_listener("http");
+  BOOST_TEST(!try_to_connect(after));
 }
 
 BOOST_FIXTURE_TEST_CASE(of_a_unix_socket_only_that_some_wait_is_known, fixture) {

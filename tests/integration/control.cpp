@@ -41,6 +41,7 @@ BOOST_AUTO_TEST_CASE(status_has_its_shape) {
   auto& about = status["master"].as_object();
   BOOST_TEST(about["pid"].as_int64() > 0);
   BOOST_TEST(about["main_pid"].as_int64() == app.pid());
+  BOOST_TEST(about["strangers_reaped"].to_number<int>() == 0);
   BOOST_TEST(!about["version"].as_string().empty());
   BOOST_TEST(about["uptime_s"].to_number<double>() >= 0);
   auto& pools = status["pools"].as_array();

@@ -78,7 +78,6 @@ BOOST_AUTO_TEST_CASE(how_a_worker_ended_is_known_that_died_as_it_began) {
   BOOST_REQUIRE(test::comes_true([&] { return ::kill(made, 0) != 0; }));  // it is reaped
   ::kill(next, SIGCONT);
   auto gone = app.wait_for("worker.exited");
-  BOOST_TEST(gone.at("pid").to_number<pid_t>() == made);
   BOOST_TEST(json::serialize(gone["status"]).starts_with("\"SIGBUS"), json::serialize(gone));
   app.wait_ready(2);
   app.signal(SIGTERM);

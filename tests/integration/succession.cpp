@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/test/unit_test.hpp>
 #include <filesystem>
@@ -14,6 +15,7 @@
 
 #include "bench/load_client.hpp"
 #include "kernel/pidfd.hpp"
+#include "kernel/title.hpp"
 #include "support/app.hpp"
 #include "support/load.hpp"
 
@@ -35,6 +37,22 @@ pid_t kill_masters_until_one_is_late(const master& app) {
   }));
   BOOST_REQUIRE(app.ask({"status"}).code == 7);
   return last;
+}
+
+/// The last of them; 0: there is none.
+pid_t child_such(pid_t parent, const std::function<bool(pid_t)>& such) {
+  pid_t found = 0;
+  for (auto pid : supervisor::kernel::children_of(parent))
+    if (such(pid)) found = pid;
+  return found;
+}
+
+pid_t child_called(pid_t parent, const std::string& command) {
+  return child_such(parent, [&](pid_t pid) { return test::command_of(pid) == command; });
+}
+
+pid_t child_named(pid_t parent, const std::string& name) {
+  return child_such(parent, [&](pid_t pid) { return supervisor::kernel::short_name(pid) == name; });
 }
 
 /// What must be the same afterwards: everything but times.
@@ -304,17 +322,27 @@ BOOST_AUTO_TEST_CASE(as_pid_1_the_keeper_reaps_strangers_and_starts_masters) {
   auto keeper = supervisor::kernel::children_of(app.pid()).front();
   auto before = supervisor::kernel::children_of(keeper).front();
   pid_t daemon = 0;
-  BOOST_REQUIRE(test::comes_true([&] {
-    for (auto pid : supervisor::kernel::children_of(before))
-      if (test::command_of(pid) == "sleep 1001") daemon = pid;
-    return daemon != 0;
-  }));
+  BOOST_REQUIRE(
+      test::comes_true([&] { return (daemon = child_called(before, "sleep 1001")) != 0; }));
   BOOST_REQUIRE(::kill(before, SIGKILL) == 0);
   BOOST_REQUIRE(read_to("in place of"));
   BOOST_TEST(test::command_of(daemon) == "sleep 1001");
   ::kill(daemon, SIGKILL);
   BOOST_TEST(test::prefork({"scale", "2", "--control", control}).code == 0);
   BOOST_TEST(test::comes_true([&] { return ::kill(daemon, 0) != 0; }));  // it is reaped
+  auto strangers = [&] {
+    auto told = test::prefork({"status", "-o", "json", "--control", control}).out;
+    return json::parse(told).at("master").at("strangers_reaped").to_number<int>();
+  };
+  BOOST_TEST(test::comes_true([&] { return strangers() == 1; }));
+  // That of the second worker falls to this master.
+  auto next = child_named(keeper, "prefork-master");
+  BOOST_REQUIRE(test::comes_true([&] { return (daemon = child_called(next, "sleep 1001")) != 0; }));
+  ::kill(daemon, SIGKILL);
+  BOOST_TEST(test::comes_true([&] { return strangers() == 2; }));
+  ::kill(next, SIGKILL);
+  BOOST_REQUIRE(read_to("in place of"));
+  BOOST_TEST(strangers() == 2);
   ::kill(keeper, SIGTERM);
   BOOST_TEST(app.finish().code == 0);
   test::await_no_process();

@@ -266,6 +266,7 @@ reply control_server::impl::look(std::string_view path) const {
     master.version = about.version;
     master.uptime = world.now() - started;
     if (about.upgraded) master.upgrade = about.upgraded();
+    master.strangers_reaped = world.strangers_reaped() + about.strangers_reaped_above();
     std::vector<group_status> groups;
     for (auto& group : self.groups()) groups.push_back(group.status());
     answer.body = to_json(master, pools, groups);

@@ -33,6 +33,8 @@ class control_server {
     /// The pid and the uid at the other end. Throws where it cannot be told.
     std::function<std::pair<pid_t, uid_t>(socket&)> identify;
     std::map<std::string, verb_handler> verbs;  ///< the application's own
+    /// Children of others that were reaped, but by the host.
+    std::function<std::uint64_t()> strangers_reaped_above = [] { return std::uint64_t{0}; };
     socket_store sockets;  ///< of clients that wait; empty: they end with this process
     std::function<std::optional<upgrade_status>()> upgraded;  ///< how the last upgrade went
     /// What clients are answered that have asked another master for an upgrade, once that is known:

@@ -147,6 +147,7 @@ json::object to_json(const master_status& master, const std::vector<pool_status>
     upgrade["why"] = printable(master.upgrade->why);
     about["upgrade"] = std::move(upgrade);
   }
+  about["strangers_reaped"] = master.strangers_reaped;
   json::object all;
   all["master"] = std::move(about);
   all["pools"] = array_of(pools);

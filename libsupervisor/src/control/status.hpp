@@ -27,6 +27,7 @@ struct master_status {
   std::string version;
   duration uptime{};
   std::optional<upgrade_status> upgrade;
+  std::uint64_t strangers_reaped = 0;  ///< children that it has not made
 };
 
 boost::json::object to_json(const slot_status&);

@@ -168,6 +168,9 @@ class host {
 
   virtual signal_feed& signals() = 0;
 
+  /// Children that fell to this process, or to one that it goes on from, and were reaped.
+  virtual std::uint64_t strangers_reaped() const noexcept { return 0; }
+
   // What outlives this process.
   /// Somebody goes on from what is saved, should this process die.
   virtual bool is_kept() const noexcept { return false; }

@@ -53,13 +53,14 @@ void keeper::take_in(master_process made) noexcept {
   }
   telling_ = 0;
   tell_upgraded_ = upgraded_.count != 0;
+  told_strangers_ = 0;
   tell_go_ = true;
   if (ever_settled_) post_guard();
 }
 
 end_of_master keeper::run() noexcept {
   while (!ended_) {
-    bool wants_room = tell_go_ || tell_upgraded_ || telling_ < store_.places().size();
+    bool wants_room = has_to_tell();
     short events = static_cast<short>(wants_room ? POLLIN | POLLOUT : POLLIN);
     int address = backing_off() && !caller_.open() ? store_.at(keeper_wire::control) : -1;
     pollfd all[] = {{signals_.get(), POLLIN, 0},
@@ -179,8 +180,11 @@ void keeper::reap() noexcept {
       known->end = end_of(*child);
       known->tell_end = true;
       telling_ = 0;
+    } else if (pid == last_guard_) {
+      last_guard_ = 0;
     } else {
       unheld_.add(pid, end_of(*child));
+      ++strangers_;
     }
   }
 }
@@ -224,7 +228,9 @@ void keeper::schedule(duration settled_for) noexcept {
 
 /// Nobody else would see the end of this process, until a master has everything again.
 void keeper::post_guard() noexcept {
-  if (!guard_.pid) guard_ = master_starter::start_guard(store_);
+  if (guard_.pid) return;
+  guard_ = master_starter::start_guard(store_);
+  last_guard_ = guard_.pid;
 }
 
 void keeper::dismiss_guard() noexcept {
@@ -276,7 +282,9 @@ void keeper::put(const record& said, kernel::unique_fd fd) noexcept {
   if (!said.pid) return;
   held->end = unheld_.take(said.pid, held->fd());
   held->tell_end = held->end.code != 0;
-  if (held->tell_end) telling_ = 0;
+  if (!held->tell_end) return;
+  telling_ = 0;
+  --strangers_;
 }
 
 void keeper::on_settled() noexcept {
@@ -319,10 +327,17 @@ void keeper::tell() noexcept {
   if (tell_upgraded_ && !send(master_, upgraded_)) return;
   tell_upgraded_ = false;
   if (settled_) upgraded_.pid = 0;  // no news any more
-  if (!tell_go_) return;
-  last_record_.what = kind::go;
-  last_record_.count = deaths_;
-  if (send(master_, last_record_)) tell_go_ = false;
+  if (tell_go_) {
+    last_record_.what = kind::go;
+    last_record_.count = deaths_;
+    if (!send(master_, last_record_)) return;
+    tell_go_ = false;
+  }
+  if (strangers_ == told_strangers_) return;
+  record about;
+  about.what = kind::strangers;
+  about.count = strangers_;
+  if (send(master_, about)) told_strangers_ = strangers_;
 }
 
 }  // namespace supervisor

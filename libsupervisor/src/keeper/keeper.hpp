@@ -56,6 +56,10 @@ class keeper {
   void heed(const keeper_wire::record&, kernel::unique_fd) noexcept;
   void on_settled() noexcept;
   static bool send(const master_process& to, const keeper_wire::record&, int fd = -1) noexcept;
+  bool has_to_tell() const noexcept {
+    return tell_go_ || tell_upgraded_ || telling_ < store_.places().size() ||
+           strangers_ != told_strangers_;
+  }
   void tell() noexcept;
 
   // See upgrade.cpp.
@@ -89,7 +93,10 @@ class keeper {
   keeper_wire::record last_record_;  ///< of the same
   std::optional<end_of_master> ended_;
 
-  std::size_t telling_ = 0;  ///< the first place that the master may not know of
+  std::uint32_t strangers_ = 0;       ///< reaped that no master has made
+  std::uint32_t told_strangers_ = 0;  ///< of which this master knows
+  pid_t last_guard_ = 0;              ///< which is our own
+  std::size_t telling_ = 0;           ///< the first place that the master may not know of
   bool tell_go_ = false;
 
   master_process candidate_;  ///< of a new program; told what is held when the master has left

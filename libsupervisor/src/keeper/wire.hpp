@@ -26,6 +26,7 @@ enum class kind : std::uint32_t {
   how_is_it = 11,  ///< to be answered
   upgraded = 12,   ///< how the last upgrade went: `count`, one of upgrade_result; `end`: of whoever
                    ///< could not go on. News, if `pid` is not 0
+  strangers = 17,  ///< `count`: those it has reaped that no master has made
   // Of the keeper, to a master that may come: it is not told what is held yet.
   check = 13,  ///< the state comes along
   // And its answers; or else it ends.

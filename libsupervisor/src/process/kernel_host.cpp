@@ -29,6 +29,7 @@ kernel_host::~kernel_host() {
 
 listener_spec kernel_host::listen(const listener_spec& wanted) {
   auto spec = listeners_.open(wanted);
+  follow_listeners();  // who waits at the name waits at what it means now
   auto socket = listeners_.find(listener_names({spec.name})).front().second;
   if (!spec.sharded || socket->parts) return spec;
   socket->parts =
@@ -195,7 +196,7 @@ void kernel_host::start(held& fresh, const generation& program) {
     auto taken =
         take_listeners(program.listeners, made.slot(), made.view().key.pool, !!program.mold);
     fresh.leases = std::move(taken.leases);
-    if (!taken.own.empty()) watch_new_shards();
+    if (!taken.own.empty()) follow_listeners();  // with its shard, if that is new
     if (program.mold)
       made.start_function(program.mold, std::move(taken.own));
     else
@@ -254,8 +255,8 @@ std::vector<watched_fd> kernel_host::watch_sockets(const listener_names& names,
   return watched;
 }
 
-/// Who waits for connections is to see those of a slot that came later, too.
-void kernel_host::watch_new_shards() try {
+/// Who waits for connections waits at the sockets that there are by now.
+void kernel_host::follow_listeners() try {
   for (auto& [id, watch] : queue_watches_) watch.sockets = watch_sockets(watch.names, watch.told);
 } catch (const boost::system::system_error&) {
   // No descriptor left: those it has are watched, and all when it is armed again.

@@ -31,6 +31,7 @@ class kernel_host final : public host {
         memory_(services_.options.memory_events),
         listeners_(std::move(services_.options.inherited), services_.options.on_listener) {
     if (services_.options.store) inherit();
+    services_.children.on_stranger([this] { count_stranger(); });
   }
   ~kernel_host() override;
 
@@ -54,7 +55,10 @@ class kernel_host final : public host {
 
   listener_spec listen(const listener_spec& wanted) override;
   std::vector<listener_spec> listeners() const override { return listeners_.addresses(); }
-  void close_listener(const std::string& name) override { listeners_.close(name); }
+  void close_listener(const std::string& name) override {
+    listeners_.close(name);
+    follow_listeners();
+  }
   void remove_listener_files() noexcept override { listeners_.remove_files(); }
 
   void end_strangers() noexcept override;
@@ -97,6 +101,8 @@ class kernel_host final : public host {
 
   signal_feed& signals() override;
 
+  std::uint64_t strangers_reaped() const noexcept override { return strangers_reaped_; }
+
   bool is_kept() const noexcept override { return services_.options.store != nullptr; }
   void save(const std::string& supervisor, bool stops) override;
   void save_change(const std::string& supervisor) override;
@@ -136,7 +142,7 @@ class kernel_host final : public host {
   };
 
   std::vector<watched_fd> watch_sockets(const listener_names&, const std::function<void()>& told);
-  void watch_new_shards();
+  void follow_listeners();
   std::vector<relay> relays_of(const std::string& pool, const generation&);
   shards::passer passer_to_workers();
   bool others_serve_the_same(const child&) const;
@@ -158,6 +164,7 @@ class kernel_host final : public host {
   lease_list leases_of(const child&, const generation&);
   void end_leftovers();
   void keep(const saved_change&);
+  void count_stranger();
 
   process_services services_;
   kernel::memory_events memory_;
@@ -173,6 +180,7 @@ class kernel_host final : public host {
   std::function<void(const child_key&, std::shared_ptr<const exit_report>)> report_;
   std::unique_ptr<signal_feed> signals_;
 
+  std::uint64_t strangers_reaped_ = 0;
   std::shared_ptr<saved_memory> saved_;
   saved_host inherited_;  ///< by another process; what is taken over is left out
   std::vector<std::string> inherited_words_;  ///< see saved()

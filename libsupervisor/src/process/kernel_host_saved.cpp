@@ -78,6 +78,7 @@ void kernel_host::save(const std::string& supervisor, bool stops) {
   all.program = services_.options.program;
   all.last_child = last_;
   all.supervisor = supervisor;
+  all.strangers_reaped = strangers_reaped_;
   socket_numbers numbers(store, all);
   all.listeners = numbers(listeners_.names());
   for (auto& [name, program] : programs_) {
@@ -103,6 +104,12 @@ void kernel_host::save_change(const std::string& supervisor) {
   keep(change);
 }
 
+void kernel_host::count_stranger() {
+  saved_change change;
+  change.strangers_reaped = ++strangers_reaped_;
+  keep(change);
+}
+
 /// Before the first save there is nothing to add to: that will have it all.
 void kernel_host::keep(const saved_change& change) {
   if (!saved_) return;
@@ -121,6 +128,7 @@ void kernel_host::inherit() {
   inherited_ = std::move(parts.host);
   inherited_words_ = std::move(parts.supervisor);
   last_ = inherited_.last_child;
+  strangers_reaped_ = inherited_.strangers_reaped;
   if (!inherited_.program.empty()) services_.options.program = inherited_.program;
   for (auto& saved : inherited_.sockets) {
     auto socket =

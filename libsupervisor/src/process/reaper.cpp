@@ -97,7 +97,7 @@ std::vector<pid_t> reaper::strangers(std::vector<pid_t> pids) const {
 
 void reaper::adopt_strangers(std::vector<pid_t> children) {
   for (pid_t pid : strangers(std::move(children))) {
-    adopt(held_process(executor_, pid, kernel::open_pidfd(pid)));
+    adopt(held_process(executor_, pid, kernel::open_pidfd(pid)), [this] { stranger_reaped_(); });
     entries_.at(last_).stranger = true;
   }
 }

@@ -48,6 +48,8 @@ class reaper {
   /// The same as adopt() for those of these children that nobody holds, but what is left of their
   /// process groups lives on. Throws system_error.
   void adopt_strangers(std::vector<pid_t> children);
+  /// Called for each of those, once it is reaped.
+  void on_stranger(std::function<void()> reaped) { stranger_reaped_ = std::move(reaped); }
   /// For as long as anybody keeps what this gives, a child may be there whose owner has yet to be
   /// told its number, by a mold: an adopted one that dies meanwhile stays, and its status with it.
   std::shared_ptr<void> expect();
@@ -97,6 +99,7 @@ class reaper {
   std::set<key> strays_;                             ///< of those, the adopted ones
   std::weak_ptr<void> expected_;                     ///< see expect()
   std::vector<std::pair<key, exit_status>> fresh_;   ///< deaths told, and not cleared away
+  std::function<void()> stranger_reaped_ = [] {};
   key last_ = 0;
   std::shared_ptr<void> alive_ = std::make_shared<char>();
 };

@@ -94,6 +94,7 @@ struct saved_host {
   std::vector<saved_relay> relays;
   std::vector<saved_child> children;
   std::string supervisor;  ///< what host::save() was given
+  std::uint64_t strangers_reaped = 0;
 };
 
 /// What has changed since.
@@ -101,6 +102,7 @@ struct saved_change {
   std::string supervisor;            ///< what host::save_change() was given
   std::optional<saved_child> child;  ///< as it is now
   child_id gone = 0;
+  std::uint64_t strangers_reaped = 0;  ///< by now, where that is what has changed
 };
 
 class saved_memory;
@@ -116,6 +118,7 @@ saved_parts read_saved(const saved_memory&);
 
 /// Brings it up to date; what the supervisor says is left to it.
 inline void take_in(saved_host& all, saved_change change) {
+  all.strangers_reaped = std::max(all.strangers_reaped, change.strangers_reaped);
   if (change.child) change.gone = change.child->id;
   std::erase_if(all.children, [&](auto& each) { return each.id == change.gone; });
   if (!change.child) return;
@@ -185,12 +188,12 @@ void fields(Archive& a, saved_child& c) {
 template <typename Archive>
 void fields(Archive& a, saved_host& h) {
   a(1, h.version)(2, h.program)(3, h.last_child)(4, h.sockets)(5, h.listeners)(6, h.programs);
-  a(7, h.children)(8, h.supervisor)(9, h.relays);
+  a(7, h.children)(8, h.supervisor)(9, h.relays)(10, h.strangers_reaped);
 }
 
 template <typename Archive>
 void fields(Archive& a, saved_change& c) {
-  a(1, c.supervisor)(2, c.child)(3, c.gone);
+  a(1, c.supervisor)(2, c.child)(3, c.gone)(4, c.strangers_reaped);
 }
 
 }  // namespace supervisor
