@@ -93,6 +93,13 @@ void take_recycle_at_once(text called, text value, run_request& r) {
   r.what.recycle.at_once = count_of(called, value);
 }
 
+void take_fd_store_max(text called, text value, run_request& r) {
+  auto most = number_of<unsigned>(value);
+  if (!most || *most > sup::most_stored)
+    complain(fmt::format("{}: \"{}\" is no number up to {}", called, value, sup::most_stored));
+  r.what.fd_store_max = *most;
+}
+
 bool same_probes(const run_request& a, const run_request& b) {
   return std::ranges::equal(a.what.liveness, b.what.liveness, {}, &sup::probe::str,
                             &sup::probe::str);

@@ -1,4 +1,4 @@
-// Settings that say how workers are looked after, and how long they live.
+// Settings that say how workers are looked after, how long they live, and what is kept of them.
 #pragma once
 
 #include <string>
@@ -23,6 +23,7 @@ void take_max_age(const std::string& called, const std::string& text, run_reques
 void take_max_memory(const std::string& called, const std::string& text, run_request&);
 void take_recycle_jitter(const std::string& called, const std::string& text, run_request&);
 void take_recycle_at_once(const std::string& called, const std::string& text, run_request&);
+void take_fd_store_max(const std::string& called, const std::string& text, run_request&);
 
 bool same_probes(const run_request&, const run_request&);  ///< but for their times
 

@@ -77,6 +77,7 @@ row slot_row(const std::string& pool, const json::object& slot, bool wide) {
     cells.push_back(first_of(text_in(work_of(slot), "requests"), "-"));
     cells.push_back(first_of(text_in(work_of(slot), "connections"), "-"));
     cells.push_back(first_of(text_in(slot, "last_exit"), "-"));
+    cells.push_back(std::to_string(list_in(slot, "stored").size()));
     cells.push_back(first_of(std::move(work), "-"));
     cells.push_back(text_in(slot, "detail"));
   } else {
@@ -177,7 +178,7 @@ std::string render_status(const json::object& status, bool wide) {
   }
   std::vector<row> rows;
   rows.push_back(wide ? row{"NAME", "READY", "STATE", "RESTARTS", "UPTIME", "PID", "GENERATION",
-                            "REQUESTS", "OPEN", "LAST EXIT", "WORK", "DETAIL"}
+                            "REQUESTS", "OPEN", "LAST EXIT", "STORED", "WORK", "DETAIL"}
                       : row{"NAME", "READY", "STATE", "RESTARTS", "UPTIME", "PID", "DETAIL"});
   for (auto& entry : list_in(status, "pools")) {
     if (!entry.is_object()) continue;

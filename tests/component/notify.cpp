@@ -21,7 +21,7 @@ struct fixture : test::kernel_world {
 
   supervisor::notify_server serve(kernel::unique_fd socket, std::optional<uid_t> sender = {}) {
     return {context.get_executor(), std::move(socket), sender,
-            [this](auto& said) { heard.push_back(said); }};
+            [this](auto& said) { heard.emplace_back().merge(said); }};
   }
 };
 
@@ -210,12 +210,17 @@ BOOST_FIXTURE_TEST_CASE(stranger_is_not_heard, fixture) {
     return;
   }
   auto [socket, name] = kernel::make_notify_socket();
-  auto server = serve(std::move(socket), 1001);
+  std::vector<std::size_t> brought;
+  supervisor::notify_server server(context.get_executor(), std::move(socket), 1001,
+                                   [&](notification& said) {
+                                     brought.push_back(said.stores ? said.descriptors.size() : 0);
+                                     heard.emplace_back().merge(said);
+                                   });
   for (uid_t uid : {1000u, 1001u, 0u}) {
     pid_t sender = ::fork();
     if (sender == 0) {
       if (uid && ::setuid(uid) < 0) ::_exit(8);
-      send_to(name, "STATUS=" + std::to_string(uid));
+      send_to(name, "FDSTORE=1\nSTATUS=" + std::to_string(uid), STDIN_FILENO);
       ::_exit(0);
     }
     int status = 0;
@@ -224,6 +229,7 @@ BOOST_FIXTURE_TEST_CASE(stranger_is_not_heard, fixture) {
     server.drain();
   }
   BOOST_REQUIRE(heard.size() == 2u);
+  BOOST_TEST(brought == (std::vector<std::size_t>{1, 1}), boost::test_tools::per_element());
   BOOST_TEST(heard[0].status.value() == "1001");
   BOOST_TEST(heard[1].status.value() == "0");
 }
@@ -243,7 +249,7 @@ BOOST_FIXTURE_TEST_CASE(barrier_is_answered_by_closing_its_descriptor, fixture) 
 BOOST_FIXTURE_TEST_CASE(channel_goes_both_ways_and_ends, fixture) {
   auto pair = kernel::make_channel();
   supervisor::notify_server server(context.get_executor(), std::move(pair.ours),
-                                   [this](auto& said) { heard.push_back(said); });
+                                   [this](auto& said) { heard.emplace_back().merge(said); });
   BOOST_TEST(server.send("X_PING=1"));
   char text[64];
   BOOST_TEST(::recv(pair.theirs.get(), text, sizeof text, 0) == 8);

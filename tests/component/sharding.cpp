@@ -17,6 +17,7 @@
 #include <set>
 
 #include "kernel/accept_queue.hpp"
+#include "kernel/descriptors.hpp"
 #include "kernel/reuseport.hpp"
 #include "kernel/sockets.hpp"
 #include "process/watched_fd.hpp"
@@ -104,7 +105,7 @@ struct sharded_world : test::function_world {
   /// Runs the loop meanwhile: what is passed on goes through it.
   std::string answer(const unique_fd& client) {
     bool answered = false;
-    supervisor::watched_fd news(context.get_executor(), kernel::share_listener(client.get()),
+    supervisor::watched_fd news(context.get_executor(), kernel::duplicate(client.get()),
                                 [&] { answered = true; });
     BOOST_REQUIRE(run_until([&] { return answered; }));
     char text[32];

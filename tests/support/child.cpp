@@ -4,6 +4,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@
 #include <functional>
 #include <iterator>
 #include <map>
+#include <sstream>
 #include <string>
 
 namespace {
@@ -56,7 +58,8 @@ void print_environment(const std::string& name) {
   say(name + '=' + (value ? value : "(unset)"));
 }
 
-void notify(const std::string& text) {
+/// With one descriptor, or none.
+void notify(std::string text, int descriptor = -1) {
   const char* path = std::getenv("NOTIFY_SOCKET");
   if (!path) ::_exit(112);
   sockaddr_un address{};
@@ -64,11 +67,58 @@ void notify(const std::string& text) {
   std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
   auto size = offsetof(sockaddr_un, sun_path) + std::strlen(path);
   address.sun_path[0] = '\0';
+  iovec part{text.data(), text.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof descriptor)]{};
+  msghdr message{};
+  message.msg_name = &address;
+  message.msg_namelen = static_cast<socklen_t>(size);
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (descriptor >= 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    auto* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof descriptor);
+    std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  }
   int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (::sendto(fd, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&address),
-               static_cast<socklen_t>(size)) < 0)
-    ::_exit(113);
+  if (::sendmsg(fd, &message, 0) < 0) ::_exit(113);
   ::close(fd);
+}
+
+/// NAME=TEXT: has a memory file with that text stored under that name. More may follow the name, a
+/// line each.
+void store(const std::string& what) {
+  auto equals = what.find('=');
+  auto text = what.substr(equals + 1);
+  int file = ::memfd_create("stored", MFD_CLOEXEC);
+  if (::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) ::_exit(118);
+  notify("FDSTORE=1\nFDNAME=" + what.substr(0, equals), file);
+}
+
+/// The reading end of a pipe whose other end nobody holds once we are gone.
+void store_pipe(const std::string& name) {
+  int ends[2];
+  if (::pipe(ends) != 0) ::_exit(119);
+  notify("FDSTORE=1\nFDNAME=" + name, ends[0]);
+}
+
+/// What came to us with LISTEN_FDS and is a file: "NAME has TEXT", and again has it stored.
+void read_stored() {
+  const char *pid = std::getenv("LISTEN_PID"), *all = std::getenv("LISTEN_FDNAMES");
+  if (!pid || std::to_string(::getpid()) != pid || !all) return say("nothing stored");
+  std::istringstream names(all);
+  int fd = 3;
+  for (std::string name; std::getline(names, name, ':'); ++fd) {
+    char text[4096];
+    auto size = ::pread(fd, text, sizeof text, 0);
+    if (size < 0) continue;
+    say(std::to_string(fd) + " is " + name + " has " +
+        std::string(text, static_cast<std::size_t>(size)));
+    notify("FDSTORE=1\nFDNAME=" + name, fd);
+  }
 }
 
 /// Two minutes at most, should nobody end it.
@@ -138,7 +188,9 @@ const std::map<std::string, action> actions = {
      [](auto& fd) {
        if (::write(std::stoi(fd), "up\n", 3) != 3) ::_exit(114);
      }},
-    {"notify", notify},
+    {"notify", [](auto& text) { notify(text); }},
+    {"store", store},
+    {"store_pipe", store_pipe},
     {"flood", [](auto& bytes) { flood(std::stol(bytes)); }},
     {"ignore", [](auto& number) { std::signal(std::stoi(number), SIG_IGN); }},
     {"raise", [](auto& number) { ::raise(std::stoi(number)); }},
@@ -155,6 +207,7 @@ const std::map<std::string, std::function<void()>> plain_actions = {
     {"daughter", [] { leave_behind(false); }},
     {"runaway", [] { leave_behind(true); }},
     {"sleep", sleep_on},
+    {"read_stored", read_stored},
     {"contain", contain},
 };
 

@@ -83,6 +83,7 @@ scale = "spare:2-4"
 max-age = "1h"
 recycle-jitter = 0.5
 recycle-at-once = 2
+fd-store-max = 3
 bake-check = "http://127.0.0.1:8080/up"
 ready = "alive:0.25"
 
@@ -147,6 +148,7 @@ listeners = []
   BOOST_TEST(said.pools[0].size == 2u);
   BOOST_TEST(web.what.recycle.jitter == 0.5);
   BOOST_TEST(web.what.recycle.at_once == 2u);
+  BOOST_TEST(web.what.fd_store_max == 3u);
   BOOST_TEST(web.prefork.rollouts.probe.value().path == "/up");
 
   BOOST_TEST(said.pools[1].name == "all");
@@ -274,7 +276,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_told_with_their_place_and_the_way_out) {
         "of life",
         "3:1: unknown key \"x\"; known are "
         "listeners, command, demo, workers, scale, graceful-timeout, boot-timeout, timeout, "
-        "request-timeout, stop-signal, stop-then, user, group, no-new-privileges, umask, chdir, "
+        "request-timeout, fd-store-max, stop-signal, stop-then, user, group, no-new-privileges, "
+        "umask, chdir, "
         "env, limit, stdout, stderr, ready, liveness, liveness-period, liveness-timeout, "
         "liveness-failures, liveness-start, max-requests, max-age, max-memory, "
         "recycle-jitter, recycle-at-once, restart, start-rate, needs, canary, bake, bake-check, "

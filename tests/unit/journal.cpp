@@ -336,6 +336,9 @@ BOOST_AUTO_TEST_CASE(one_line_for_each_kind) {
   add("says: warm", of_worker(event_kind::worker_status)).text = "warm";
   add("reloading, and serves on", of_worker(event_kind::worker_reloading));
   add("reloaded", of_worker(event_kind::worker_reloaded));
+  auto& stores = add("stores 'conn'; 3 stored", of_worker(event_kind::worker_stored));
+  stores.text = "stores 'conn'";
+  stores.count = 3;
   add("to be recycled: 1000 requests", of_worker(event_kind::worker_spent)).text = "1000 requests";
   auto& ailing = add("fails its probe, 2 of 3: tcp://:80: Connection refused",
                      of_worker(event_kind::worker_ailing));

@@ -324,6 +324,8 @@ BOOST_AUTO_TEST_CASE(mistakes_are_named) {
       {{"run", "--recycle-jitter", "1.1"}, "--recycle-jitter: \"1.1\" is not a number from 0 to 1"},
       {{"run", "--recycle-jitter", "-0.1"}, "\"-0.1\""},
       {{"run", "--recycle-at-once", "0"}, "--recycle-at-once: \"0\""},
+      {{"run", "--fd-store-max", "129"}, "--fd-store-max: \"129\" is no number up to 128"},
+      {{"run", "--fd-store-max", "-1"}, "\"-1\""},
       {{"reload", "--bake", "long"}, "--bake: \"long\""},
       {{"reload", "--keep-generations", "2"}, "--keep-generations"},
       {{"rollout"}, "action"},
@@ -384,6 +386,8 @@ BOOST_AUTO_TEST_CASE(how_long_workers_live_and_how_they_are_looked_after) {
                      "0.25",
                      "--recycle-at-once",
                      "3",
+                     "--fd-store-max",
+                     "0",
                      "--liveness",
                      "heartbeat",
                      "--liveness",
@@ -403,6 +407,7 @@ BOOST_AUTO_TEST_CASE(how_long_workers_live_and_how_they_are_looked_after) {
   BOOST_TEST(run.what.recycle.max_memory == 512u << 20);
   BOOST_TEST(run.what.recycle.jitter == 0.25);
   BOOST_TEST(run.what.recycle.at_once == 3u);
+  BOOST_TEST(run.what.fd_store_max == 0u);
   BOOST_REQUIRE(run.what.liveness.size() == 2u);
   auto expected = supervisor::probe::http("127.0.0.1:{9100+slot}", "/up")
                       .every(5s)

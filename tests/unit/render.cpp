@@ -15,7 +15,7 @@ boost::json::object example() {
     "pools": [{"name": "web", "target": 2, "ready": 1, "generation": 3, "rolling": false,
       "drained": false, "slots": [
       {"slot": 0, "pid": 4711, "state": "ready", "ready": true, "generation": 3, "restarts": 0,
-       "uptime_s": 12, "last_exit": "", "detail": "", "work": {"phase": "busy", "requests": 99,
+       "uptime_s": 12, "last_exit": "", "stored": ["a", "b"], "detail": "", "work": {"phase": "busy", "requests": 99,
        "in_flight": 2, "connections": 7, "busy_s": 12.3, "activity": "GET /slow"}},
       {"slot": 1, "pid": 0, "state": "backing off", "ready": false, "generation": 3,
        "restarts": 4, "uptime_s": 0, "last_exit": "exit 70 (crash)",
@@ -48,13 +48,17 @@ BOOST_AUTO_TEST_CASE(one_that_reloads_is_ready_all_the_same) {
 
 BOOST_AUTO_TEST_CASE(wide_adds_columns) {
   auto table = app::render_status(example(), true);
-  BOOST_TEST(table.find("GENERATION  REQUESTS  OPEN  LAST EXIT") != std::string::npos);
-  BOOST_TEST(table.find("99        7     -                GET /slow for 12 s, 2 in flight\n") !=
-                 std::string::npos,
-             table);
-  BOOST_TEST(table.find("exit 70 (crash)  -                                next start in 7 s, exit "
-                        "70") != std::string::npos,
-             table);
+  BOOST_TEST(table.find("GENERATION  REQUESTS  OPEN  LAST EXIT        STORED  WORK") !=
+             std::string::npos);
+  BOOST_TEST(
+      table.find("99        7     -                2       GET /slow for 12 s, 2 in flight\n") !=
+          std::string::npos,
+      table);
+  BOOST_TEST(
+      table.find("exit 70 (crash)  0       -                                next start in 7 s, "
+                 "exit "
+                 "70") != std::string::npos,
+      table);
 }
 
 BOOST_AUTO_TEST_CASE(what_a_worker_is_busy_with) {

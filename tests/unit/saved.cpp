@@ -78,6 +78,7 @@ spec a_spec() {
   s.starts.burst = 3, s.starts.per_second = 0.5;
   s.recycle.max_requests = 5, s.recycle.max_age = 6s, s.recycle.max_memory = 7;
   s.recycle.jitter = 0, s.recycle.sampling = 8s, s.recycle.samples = 9, s.recycle.at_once = 10;
+  s.fd_store_max = 11;
   s.ready_probe = probe::http("127.0.0.1:{9100+slot}", "/h").every(2s).within(3s).ill_after(4);
   s.liveness = {probe::heartbeat().after(5s).well_after(6), probe::exec("check", {"a", "b"})};
   return s;

@@ -110,6 +110,7 @@ BOOST_AUTO_TEST_CASE(faults_of_timing_and_restart) {
              }},
             {"hang_timeout", [](s& x) { x.hang_timeout = -1s; }},
             {"request_timeout", [](s& x) { x.request_timeout = -1s; }},
+            {"fd_store_max is more than 128", [](s& x) { x.fd_store_max = 129; }},
             {"no signal 0", [](s& x) { x.stop[0].signal = 0; }},
             {"no signal 65", [](s& x) { x.stop[0].signal = 65; }},
             {"wait", [](s& x) { x.stop[0].wait = -1ns; }},

@@ -69,6 +69,9 @@ enum class event_kind : std::uint8_t {
   worker_reloading,  ///< RELOADING=1: it reads its settings anew, and serves on [count: how many
                      ///< times it has begun to]
   worker_reloaded,   ///< READY=1 after that
+  worker_stored,     ///< FDSTORE=1 or FDSTOREREMOVE=1, or the other side of what it had stored is
+                     ///< gone [text: what came of it; count: so many are kept for its slot, number:
+                     ///< so many were refused]
   worker_spent,   ///< a fresh one is to take its place [text: why; count: so many of its pool may
                   ///< be replaced at once]
   worker_ailing,  ///< a liveness probe failed [text: which, and what it found; count: failures

@@ -35,6 +35,8 @@ struct process_script {
   std::optional<duration> ready_after = duration{};  ///< until READY=1; empty: that is lost
   bool tells_twice = false;  ///< whatever it tells, it tells again, and wakes the supervisor twice
   std::string status;        ///< STATUS=, told along with READY=1
+  /// Names of descriptors that it has stored then (FDSTORE=1), in place of those there were.
+  std::vector<std::string> stores;
 
   std::optional<duration> reloads_after;  ///< then it says RELOADING=1
   duration reload_takes{};                ///< from then until READY=1; zero: they come together

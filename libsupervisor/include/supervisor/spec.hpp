@@ -23,6 +23,9 @@ namespace supervisor {
 /// A pool has no more workers than this: more is a slip of the hand.
 inline constexpr unsigned most_workers = 10'000;
 
+/// And no slot of it has more descriptors stored: they go to a worker in one message.
+inline constexpr unsigned most_stored = 128;
+
 /// When a worker counts as ready.
 enum class readiness : std::uint8_t {
   automatic,  ///< when it says so, or, a command, when it has been alive for `alive_for` (default)
@@ -135,6 +138,9 @@ struct spec {
   recycle_policy recycle;            ///< how long one lives at most
   std::optional<probe> ready_probe;  ///< with readiness::probe
   std::vector<probe> liveness;       ///< a worker that fails one of these is ended, cause `probe`
+
+  /// So many descriptors are kept for a slot that its workers store (FDSTORE=1 of sd_notify(3)).
+  unsigned fd_store_max = 16;
 
   /// A worker function, not a command.
   bool is_function() const noexcept { return !function.empty(); }

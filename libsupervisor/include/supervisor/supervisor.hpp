@@ -47,14 +47,15 @@ struct slot_status {
   pid_t pid = 0;      ///< 0 where none lives
   /// "starting", "ready", "backing off", "stopping", "waiting", "finished", "given up"
   std::string state;
-  std::string detail;              ///< "next start in 7 s, exit 70"; the worker's own STATUS=
-  std::uint64_t generation = 0;    ///< of its worker
-  std::uint64_t restarts = 0;      ///< starts after the first
-  duration uptime{};               ///< of its worker
-  std::string last_exit;           ///< "exit 70 (crash)"; empty where there was none
-  bool ready = false;              ///< its worker serves
-  bool reloading = false;          ///< its worker says that it reads its settings anew
-  std::optional<scoreboard> work;  ///< of a function worker that lives
+  std::string detail;               ///< "next start in 7 s, exit 70"; the worker's own STATUS=
+  std::uint64_t generation = 0;     ///< of its worker
+  std::uint64_t restarts = 0;       ///< starts after the first
+  duration uptime{};                ///< of its worker
+  std::string last_exit;            ///< "exit 70 (crash)"; empty where there was none
+  bool ready = false;               ///< its worker serves
+  bool reloading = false;           ///< its worker says that it reads its settings anew
+  std::optional<scoreboard> work;   ///< of a function worker that lives
+  std::vector<std::string> stored;  ///< names of descriptors that its workers have had stored
 };
 
 /// A pool, as it is now.

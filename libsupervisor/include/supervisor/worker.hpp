@@ -128,6 +128,17 @@ class worker {
   /// Tells the supervisor that this worker reads its settings anew, and serves meanwhile; ready()
   /// ends it.
   void reloading();
+  /// Has the supervisor keep a descriptor of the same open file for the workers that come after
+  /// this one in its slot; what is kept already is not kept twice. Unless `polled` is false, it is
+  /// kept until its other side is gone (EPOLLHUP, EPOLLERR; of a pipe too that is not empty). A
+  /// name is up to 255 printable characters but ':'; else std::invalid_argument is thrown, and
+  /// system_error where there is no such descriptor.
+  void store(std::string_view name, int descriptor, bool polled = true);
+  /// Has it forget all of that name.
+  void unstore(std::string_view name);
+  /// The first of that name that workers before this one had stored, and that was not asked for
+  /// yet: the caller's to close from now on. The supervisor keeps its own.
+  std::optional<int> stored(std::string_view name);
   /// A sign of life, for probe::heartbeat(); without such a probe it is passed over.
   void heartbeat();
   /// Asks the supervisor for a fresh worker in place of this one, which serves until that is ready.

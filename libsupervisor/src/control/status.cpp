@@ -97,6 +97,9 @@ json::object to_json(const slot_status& slot) {
     row["work"] = to_json(*slot.work);
   else
     row["work"] = nullptr;
+  json::array stored;
+  for (auto& name : slot.stored) stored.emplace_back(printable(name));
+  row["stored"] = std::move(stored);
   row["detail"] = printable(slot.detail);  // JSON is UTF-8; a worker says what it likes
   return row;
 }

@@ -253,6 +253,8 @@ std::string of_worker(const event& e, time_point now) {
       return "reloading, and serves on";
     case event_kind::worker_reloaded:
       return "reloaded";
+    case event_kind::worker_stored:
+      return fmt::format("{}; {} stored", e.text, e.count);
     case event_kind::worker_spent:
       return "to be recycled: " + e.text;
     case event_kind::worker_ailing:

@@ -162,6 +162,11 @@ class host {
   /// The caller is done with the child. One that lives goes on living until it is found or
   /// signalled no more; one that is over is reaped and reported by the host in its own time.
   virtual void forget(child_id) = 0;
+  /// The names of descriptors that workers of a slot have had stored (FDSTORE=1), for those that
+  /// come after them: the slot is meant by its number, whoever keeps it.
+  virtual std::vector<std::string> stored(const std::string& pool, unsigned slot) const = 0;
+  /// Nobody comes after them.
+  virtual void drop_stored(const std::string& pool, unsigned slot) = 0;
   /// Called once for each child that is over, when it is reaped and its report is complete.
   using child_reporter = std::function<void(const child_key&, std::shared_ptr<const exit_report>)>;
   virtual void on_report(child_reporter) = 0;

@@ -119,6 +119,8 @@ std::string_view to_string(event_kind kind) noexcept {
       return "worker.reloading";
     case event_kind::worker_reloaded:
       return "worker.reloaded";
+    case event_kind::worker_stored:
+      return "worker.stored";
     case event_kind::worker_spent:
       return "worker.spent";
     case event_kind::worker_ailing:
@@ -229,6 +231,8 @@ severity severity_of(const event& e) noexcept {
       return e.count ? severity::notice : severity::error;
     case event_kind::rollout_judged:
       return e.count ? severity::info : severity::warning;
+    case event_kind::worker_stored:
+      return e.number ? severity::warning : severity::debug;
     case event_kind::worker_exited:
       if (e.next == verdict::given_up || e.next == verdict::escalated) return severity::error;
       return severity_of_exit(e.why);

@@ -218,6 +218,7 @@ std::optional<std::string> find_fault(const spec& s) {
   if (s.umask && *s.umask > 0777) return fmt::format("umask {:o} is above 777", *s.umask);
   if (has_nul(s.directory) || has_nul(s.user) || has_nul(s.group))
     return "a NUL character in directory, user or group";
+  if (s.fd_store_max > most_stored) return fmt::format("fd_store_max is more than {}", most_stored);
   fault first = find_in_program(s);
   if (!first) first = find_in_environment(s);
   if (!first) first = find_in_output("stdout", s.out);

@@ -42,6 +42,8 @@ unique_fd checked(int fd, const std::string& what) {
 
 }  // namespace
 
+unique_fd duplicate(int fd) { return checked(::fcntl(fd, F_DUPFD_CLOEXEC, 0), "dup"); }
+
 ends make_output_pipe() {
   int fds[2];
   if (::pipe2(fds, O_CLOEXEC) < 0) throw_errno("pipe");

@@ -17,6 +17,8 @@ struct ends {
   unique_fd theirs;
 };
 
+/// One more descriptor of the same open file. Throws system_error.
+unique_fd duplicate(int fd);
 /// A pipe; ours is the read end and does not block. All of these throw system_error.
 ends make_output_pipe();
 /// A pipe of which neither end waits; ours is the read end.

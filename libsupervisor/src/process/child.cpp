@@ -30,9 +30,13 @@ bool asks_to_leave(int number) {
 
 }  // namespace
 
-child::child(process_services& services, kernel::memory_events& memory,
+child::child(process_services& services, kernel::memory_events& memory, stored_descriptors& stored,
              std::shared_ptr<const spec> what, on_over over)
-    : services_(services), memory_(memory), what_(std::move(what)), on_over_(std::move(over)) {}
+    : services_(services),
+      memory_(memory),
+      stored_(stored),
+      what_(std::move(what)),
+      on_over_(std::move(over)) {}
 
 void child::become(child_id id, const launch_request& request, host::observer changed) {
   request_ = request;
@@ -53,6 +57,7 @@ void child::start_command(const listener_list& listeners, const kernel::credenti
     around.program = program;
     around.who = who;
     around.listeners = listeners;
+    around.stored = stored_.of(view_.key.pool, request_.slot);
     around.notify_socket = address;
     around.slot = request_.slot;
     around.in = null.get();
@@ -89,6 +94,7 @@ void child::start_function(std::shared_ptr<mold_program> mold,
   mold_ = std::move(mold);
   try {
     if (!notify_) prepare();
+    give_stored();
     cells_ = mold_->cells();
     cell_ = cells_->take();
     if (!cell_) return fail({"mold", ENOSPC, "too many workers of one program"});
@@ -108,6 +114,18 @@ void child::start_function(std::shared_ptr<mold_program> mold,
   } catch (const boost::system::system_error& e) {
     fail({"mold", e.code().value(), what_->function});
   }
+}
+
+/// It finds them on its channel: they are sent before there is anybody to read.
+void child::give_stored() {
+  std::string names;
+  std::vector<int> files;
+  for (auto& [name, file] : stored_.of(view_.key.pool, request_.slot)) {
+    names += (names.empty() ? "" : ":") + name;
+    files.push_back(file);
+  }
+  if (files.empty() || notify_->send(std::string(word::stored) + names, files)) return;
+  throw launch_failure{{"store", errno, names}};
 }
 
 void child::prepare() {
@@ -261,7 +279,23 @@ void child::tell_terms(const leave_terms& terms) noexcept {
   notify_->send({text, static_cast<std::size_t>(size)});
 }
 
-void child::on_notification(const notification& said) {
+/// What is left of the group of one that is dead has nothing to store: its slot may be another's.
+void child::store(notification& said) {
+  if (view_.over()) return;
+  event about(event_kind::worker_stored);
+  about.pool = view_.key.pool;
+  about.slot_id = view_.key.slot_id;
+  about.slot = request_.slot;
+  about.generation = request_.generation;
+  about.child = view_.id;
+  about.pid = view_.pid;
+  // They would come to stand where it says that it is ready.
+  bool in_the_way = what_->ready == readiness::newline;
+  stored_.obey(std::move(about), said, in_the_way ? 0 : what_->fd_store_max);
+}
+
+void child::on_notification(notification& said) {
+  if (said.stores || said.unstores) store(said);
   if (!process_) return early_.merge(said);
   if (said.busy) begin_sampling();
   if (said.alive) asked_ = never;

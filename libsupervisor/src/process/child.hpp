@@ -15,6 +15,7 @@
 #include "process/output.hpp"
 #include "process/saved_host.hpp"
 #include "process/services.hpp"
+#include "process/stored_descriptors.hpp"
 
 namespace supervisor {
 
@@ -23,7 +24,8 @@ class child : public std::enable_shared_from_this<child> {
   using listener_list = mold_program::listener_list;
   using on_over = std::function<void(child&, std::shared_ptr<const exit_report>)>;
 
-  child(process_services&, kernel::memory_events&, std::shared_ptr<const spec>, on_over);
+  child(process_services&, kernel::memory_events&, stored_descriptors&, std::shared_ptr<const spec>,
+        on_over);
 
   /// Makes what a function worker needs from us before one is wanted. Throws.
   void prepare();
@@ -67,6 +69,7 @@ class child : public std::enable_shared_from_this<child> {
     stdio out, err;
   };
   outputs open_outputs();
+  void give_stored();
   void begin(held_process);
   void note();
   void hold(held_process);
@@ -77,7 +80,8 @@ class child : public std::enable_shared_from_this<child> {
   void read(std::optional<line_reader>&, kernel::unique_fd, bool is_stderr);
 
   void on_order(made_worker, std::optional<launch_error>);
-  void on_notification(const notification&);
+  void on_notification(notification&);
+  void store(notification&);
   bool read_ready();
   void on_died(exit_status);
   void collect();
@@ -102,6 +106,7 @@ class child : public std::enable_shared_from_this<child> {
 
   process_services& services_;
   kernel::memory_events& memory_;
+  stored_descriptors& stored_;
   launch_request request_;
   std::shared_ptr<const spec> what_;
   host::observer changed_;

@@ -88,13 +88,15 @@ std::string fill_in(std::string text, const std::vector<std::pair<std::string, i
   return text;
 }
 
-/// Not for a program that is told by its arguments: gunicorn, told twice, takes each socket twice,
-/// and closes it once too often.
+/// Not for a program that is told by its arguments, and has stored nothing: gunicorn, told twice,
+/// takes each socket twice, and closes it once too often.
 void add_listeners(variables& environment, const command_surroundings& around) {
-  if (around.listeners.empty()) return;
   std::string names;
-  for (auto& [name, fd] : around.listeners) names += (names.empty() ? "" : ":") + name;
-  environment.add("LISTEN_FDS=" + std::to_string(around.listeners.size()));
+  for (auto* part : {&around.listeners, &around.stored})
+    for (auto& [name, fd] : *part) names += (names.empty() ? "" : ":") + name;
+  auto count = around.listeners.size() + around.stored.size();
+  if (count == 0) return;
+  environment.add("LISTEN_FDS=" + std::to_string(count));
   environment.add("LISTEN_FDNAMES=" + names);
   environment.add(listen_pid_entry);
 }
@@ -158,10 +160,11 @@ launch_plan plan_command(const spec& what, const command_surroundings& around) {
   for (auto& argument : what.arguments)
     plan.arguments.push_back(fill_in(argument, around.listeners));
   bool told = !std::equal(what.arguments.begin(), what.arguments.end(), plan.arguments.begin() + 1);
-  if (!told) add_listeners(environment, around);
+  if (!told || !around.stored.empty()) add_listeners(environment, around);
   plan.environment = environment.take();
   plan.descriptors = {around.in, around.out, around.err};
-  for (auto& [name, fd] : around.listeners) plan.descriptors.push_back(fd);
+  for (auto* part : {&around.listeners, &around.stored})
+    for (auto& [name, fd] : *part) plan.descriptors.push_back(fd);
   if (around.ready >= 0) {
     auto place = static_cast<std::size_t>(*what.ready_descriptor);
     if (place < plan.descriptors.size())

@@ -38,6 +38,7 @@ struct command_surroundings {
   kernel::credentials who;
   const kernel::pinned_program* program = nullptr;     ///< null: looked up now
   std::vector<std::pair<std::string, int>> listeners;  ///< in the order of LISTEN_FDS
+  std::vector<std::pair<std::string, int>> stored;     ///< behind them
   std::string notify_socket;
   std::optional<unsigned> slot;  ///< none: it is no worker
   int in = -1, out = -1, err = -1;

@@ -147,7 +147,7 @@ child_id kernel_host::launch(const launch_request& request, observer changed) {
 
 std::shared_ptr<child> kernel_host::make_child(std::shared_ptr<const spec> what) {
   return std::make_shared<child>(
-      services_, memory_, std::move(what),
+      services_, memory_, stored_, std::move(what),
       [this](child& over, auto report) { on_over(over, std::move(report)); });
 }
 
@@ -251,7 +251,7 @@ std::vector<watched_fd> kernel_host::watch_sockets(const listener_names& names,
   std::vector<watched_fd> watched;
   for (auto& [name, socket] : listeners_.find(names))
     for (int each : socket->sockets())
-      watched.emplace_back(services_.executor, kernel::share_listener(each), told);
+      watched.emplace_back(services_.executor, kernel::duplicate(each), told);
   return watched;
 }
 
@@ -304,6 +304,12 @@ void kernel_host::forget(child_id id) {
   it->second.forgotten = true;
   if (it->second.process->view().over()) it->second.leases.clear();
   if (it->second.process->reported()) drop(id);
+}
+
+std::vector<std::string> kernel_host::stored(const std::string& pool, unsigned slot) const {
+  std::vector<std::string> names;
+  for (auto& [name, file] : stored_.of(pool, slot)) names.push_back(name);
+  return names;
 }
 
 void kernel_host::on_over(child& over, std::shared_ptr<const exit_report> report) {

@@ -94,6 +94,8 @@ class kernel_host final : public host {
     if (auto it = children_.find(id); it != children_.end()) it->second.process->poke();
   }
   void forget(child_id) override;
+  std::vector<std::string> stored(const std::string& pool, unsigned slot) const override;
+  void drop_stored(const std::string& pool, unsigned slot) override { stored_.drop(pool, slot); }
   void on_report(
       std::function<void(const child_key&, std::shared_ptr<const exit_report>)> sink) override {
     report_ = std::move(sink);
@@ -168,6 +170,7 @@ class kernel_host final : public host {
 
   process_services services_;
   kernel::memory_events memory_;
+  stored_descriptors stored_{services_};
   listener_table listeners_;
   std::map<program_name, generation> programs_;
   relays relays_;

@@ -91,6 +91,7 @@ void kernel_host::save(const std::string& supervisor, bool stops) {
     saved.file = saved_file{program.file->tell(), program.file_held};
   }
   all.relays = relays_.save(store);
+  all.shelves = stored_.save();
   for (auto& [id, held] : children_)
     if (auto saved = held.process->save()) all.children.push_back(std::move(*saved));
   auto fresh = std::make_shared<saved_memory>(archive::write(all));
@@ -147,6 +148,7 @@ void kernel_host::inherit() {
     if (inherited_sockets_.at(number)->fd)  // else it was just closed
       names.emplace_back(name, inherited_sockets_.at(number));
   relays_.restore(store, inherited_.relays);
+  stored_.restore(inherited_.shelves);
   listeners_.restore(inherited_sockets_, std::move(names));
 }
 
@@ -214,6 +216,9 @@ void kernel_host::end_leftovers() {
   for (auto& left : store.take_rest()) store.drop(left.where);
   for (pid_t pid : services_.children.strangers(std::exchange(found_, {})))
     kernel::kill_worker_of(services_.options.predecessor, pid);
+  stored_.drop_others([this](auto& pool) {
+    return std::ranges::any_of(programs_, [&](auto& each) { return each.first.first == pool; });
+  });
   inherited_ = {};
   inherited_words_.clear();
   inherited_sockets_.clear();

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "kernel/channel.hpp"
+#include "kernel/sockets.hpp"
 
 namespace word = supervisor::kernel::word;
 
@@ -20,24 +21,28 @@ namespace {
 /// buffer holds of one sender, so that at its death nothing stays behind.
 constexpr int messages_a_turn = 512;
 
-/// Closes what descriptors came along; returns who sent it.
-std::optional<uid_t> open_envelope(msghdr& message) {
+struct envelope {
   std::optional<uid_t> sender;
+  std::vector<kernel::unique_fd> descriptors;
+};
+
+envelope open_envelope(msghdr& message) {
+  envelope in;
   for (auto* part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level != SOL_SOCKET) continue;
     if (part->cmsg_type == SCM_CREDENTIALS) {
       ucred who;
       std::memcpy(&who, CMSG_DATA(part), sizeof who);
-      sender = who.uid;
+      in.sender = who.uid;
     } else if (part->cmsg_type == SCM_RIGHTS) {
       for (std::size_t at = 0; CMSG_LEN(at + sizeof(int)) <= part->cmsg_len; at += sizeof(int)) {
         int fd;
         std::memcpy(&fd, CMSG_DATA(part) + at, sizeof fd);
-        ::close(fd);
+        in.descriptors.emplace_back(fd);
       }
     }
   }
-  return sender;
+  return in;
 }
 
 /// Nothing where it is no number.
@@ -51,10 +56,15 @@ std::optional<duration> microseconds(std::string_view text) {
   return std::chrono::microseconds(std::min(count, most));
 }
 
+constexpr std::string_view no_name = "stored";
+
 }  // namespace
 
 void notification::add(std::string_view message) {
   notification said;
+  std::string_view called;
+  stores = unstores = false;
+  polled = true;
   while (!message.empty()) {
     auto end = message.find('\n');
     auto line = message.substr(0, end);
@@ -65,11 +75,18 @@ void notification::add(std::string_view message) {
     said.heartbeat |= line == word::heartbeat;
     said.recycle |= line == word::recycle;
     if (line == word::reloading) said.reloads = 1;
+    stores |= line == word::store;
+    unstores |= line == word::unstore;
+    polled &= line != word::unpolled;
+    if (line.starts_with(word::descriptor_name)) called = line.substr(word::descriptor_name.size());
     if (line.starts_with(word::status)) said.status = line.substr(word::status.size());
     if (line.starts_with(word::extend))
       if (auto asked = microseconds(line.substr(word::extend.size()))) said.extend = asked;
     message.remove_prefix(end == message.npos ? message.size() : end + 1);
   }
+  const bool named = kernel::can_name_descriptor(called);
+  name = named ? called : no_name;
+  unstores &= named;
   if (said.ready || said.reloads) said.reloading = !said.ready;
   merge(said);
 }
@@ -88,14 +105,13 @@ void notification::merge(const notification& later) {
 }
 
 notify_server::notify_server(boost::asio::any_io_executor executor, kernel::unique_fd channel,
-                             std::function<void(const notification&)> told)
+                             std::function<void(notification&)> told)
     : channel_(true),
       told_(std::move(told)),
       socket_(std::move(executor), std::move(channel), [this] { drain(); }) {}
 
 notify_server::notify_server(boost::asio::any_io_executor executor, kernel::unique_fd datagrams,
-                             std::optional<uid_t> sender,
-                             std::function<void(const notification&)> told)
+                             std::optional<uid_t> sender, std::function<void(notification&)> told)
     : channel_(false),
       sender_(sender),
       told_(std::move(told)),
@@ -103,7 +119,11 @@ notify_server::notify_server(boost::asio::any_io_executor executor, kernel::uniq
 
 void notify_server::drain() {
   notification all;
-  for (int i = 0; i < messages_a_turn && receive(all); ++i) continue;
+  for (int i = 0; i < messages_a_turn && receive(all); ++i) {
+    if (!all.stands_alone()) continue;
+    told_(all);
+    all = {};
+  }
   if (!all.empty()) told_(all);
 }
 
@@ -125,16 +145,19 @@ bool notify_server::receive(notification& all) {
     socket_.reset();  // the worker has closed its end, or is gone
     return false;
   }
-  auto sender = open_envelope(message);
+  auto in = open_envelope(message);
   bool trusted =
-      channel_ || (sender && (*sender == 0 || *sender == ::geteuid() || sender == sender_));
-  if (trusted) all.add({text, static_cast<std::size_t>(size)});
+      channel_ ||
+      (in.sender && (*in.sender == 0 || *in.sender == ::geteuid() || in.sender == sender_));
+  if (!trusted) return true;
+  all.add({text, static_cast<std::size_t>(size)});
+  all.descriptors = std::move(in.descriptors);
   return true;
 }
 
-bool notify_server::send(std::string_view text) noexcept {
+bool notify_server::send(std::string_view text, std::span<const int> descriptors) noexcept {
   return socket_ && channel_ &&
-         ::send(socket_.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+         kernel::send_packet(socket_.get(), text, descriptors, MSG_DONTWAIT) == 0;
 }
 
 }  // namespace supervisor

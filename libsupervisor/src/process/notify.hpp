@@ -5,8 +5,10 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "process/watched_fd.hpp"
 #include "supervisor/time.hpp"
@@ -29,27 +31,36 @@ struct notification {
   /// at once: one that is ready in the same breath has reloaded.
   void add(std::string_view message);
   void merge(const notification& later);
+
+  // Of the last message alone:
+  bool stores = false;    ///< FDSTORE=1: what came along is to be kept
+  bool unstores = false;  ///< FDSTOREREMOVE=1, and a name
+  std::string name;       ///< FDNAME=; else what systemd calls those without
+  bool polled = true;     ///< FDPOLL=0 did not come
+  /// That came along. They are closed with this, which is also the answer that BARRIER=1 waits for.
+  std::vector<kernel::unique_fd> descriptors;
+  /// To be told before the next message is read.
+  bool stands_alone() const noexcept { return stores || unstores || !descriptors.empty(); }
   bool empty() const noexcept {
     return !(ready || stopping || busy || alive || heartbeat || recycle || reloads || status ||
-             extend);
+             extend || stands_alone());
   }
 };
 
-/// Receives from one child's socket. Descriptors that come along are closed, which is also the
-/// answer that BARRIER=1 waits for.
+/// Receives from one child's socket. What a message brought along is at hand while it is told.
 class notify_server {
  public:
   /// A channel has one possible sender. To a datagram socket anybody may send: listened to are
   /// root, ourselves and `sender`. `told` may not destroy the server.
   notify_server(boost::asio::any_io_executor, kernel::unique_fd channel,
-                std::function<void(const notification&)> told);
+                std::function<void(notification&)> told);
   notify_server(boost::asio::any_io_executor, kernel::unique_fd datagrams,
-                std::optional<uid_t> sender, std::function<void(const notification&)> told);
+                std::optional<uid_t> sender, std::function<void(notification&)> told);
 
   /// Tells what is queued now. Called when a child dies: what it said last counts.
   void drain();
   /// To the worker; never waits. False when it did not take it.
-  bool send(std::string_view word) noexcept;
+  bool send(std::string_view word, std::span<const int> descriptors = {}) noexcept;
   int socket() const noexcept { return socket_.get(); }
 
  private:
@@ -57,7 +68,7 @@ class notify_server {
 
   bool channel_;
   std::optional<uid_t> sender_;
-  std::function<void(const notification&)> told_;
+  std::function<void(notification&)> told_;
   watched_fd socket_;
 };
 

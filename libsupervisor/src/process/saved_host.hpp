@@ -84,6 +84,20 @@ struct saved_child {
   unsigned reloads = 0;
 };
 
+/// What workers of a slot have had stored.
+struct saved_descriptor {
+  std::string name;
+  bool polled = true;
+  held_index where = 0;
+};
+
+struct saved_shelf {
+  std::string pool;
+  unsigned slot = 0;
+  std::uint64_t slot_id = 0;
+  std::vector<saved_descriptor> descriptors;
+};
+
 struct saved_host {
   unsigned version = saved_version;
   std::string program;  ///< path of this program, for molds
@@ -95,6 +109,7 @@ struct saved_host {
   std::vector<saved_child> children;
   std::string supervisor;  ///< what host::save() was given
   std::uint64_t strangers_reaped = 0;
+  std::vector<saved_shelf> shelves;
 };
 
 /// What has changed since.
@@ -103,6 +118,7 @@ struct saved_change {
   std::optional<saved_child> child;  ///< as it is now
   child_id gone = 0;
   std::uint64_t strangers_reaped = 0;  ///< by now, where that is what has changed
+  std::optional<saved_shelf> shelf;    ///< as it is now
 };
 
 class saved_memory;
@@ -119,6 +135,11 @@ saved_parts read_saved(const saved_memory&);
 /// Brings it up to date; what the supervisor says is left to it.
 inline void take_in(saved_host& all, saved_change change) {
   all.strangers_reaped = std::max(all.strangers_reaped, change.strangers_reaped);
+  if (auto& now = change.shelf) {
+    std::erase_if(all.shelves,
+                  [&](auto& each) { return each.pool == now->pool && each.slot == now->slot; });
+    if (!now->descriptors.empty()) all.shelves.push_back(std::move(*now));
+  }
   if (change.child) change.gone = change.child->id;
   std::erase_if(all.children, [&](auto& each) { return each.id == change.gone; });
   if (!change.child) return;
@@ -186,14 +207,24 @@ void fields(Archive& a, saved_child& c) {
 }
 
 template <typename Archive>
+void fields(Archive& a, saved_descriptor& d) {
+  a(1, d.name)(2, d.polled)(3, d.where);
+}
+
+template <typename Archive>
+void fields(Archive& a, saved_shelf& s) {
+  a(1, s.pool)(2, s.slot)(3, s.slot_id)(4, s.descriptors);
+}
+
+template <typename Archive>
 void fields(Archive& a, saved_host& h) {
   a(1, h.version)(2, h.program)(3, h.last_child)(4, h.sockets)(5, h.listeners)(6, h.programs);
-  a(7, h.children)(8, h.supervisor)(9, h.relays)(10, h.strangers_reaped);
+  a(7, h.children)(8, h.supervisor)(9, h.relays)(10, h.strangers_reaped)(11, h.shelves);
 }
 
 template <typename Archive>
 void fields(Archive& a, saved_change& c) {
-  a(1, c.supervisor)(2, c.child)(3, c.gone)(4, c.strangers_reaped);
+  a(1, c.supervisor)(2, c.child)(3, c.gone)(4, c.strangers_reaped)(5, c.shelf);
 }
 
 }  // namespace supervisor

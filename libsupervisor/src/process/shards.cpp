@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "kernel/accept_queue.hpp"
+#include "kernel/descriptors.hpp"
 #include "kernel/reuseport.hpp"
 #include "process/saved_host.hpp"
 #include "process/services.hpp"
@@ -37,7 +38,7 @@ shards::shards(process_services& services, int socket, int backlog, passer pass)
     : services_(services), backlog_(backlog), pass_(std::move(pass)) {
   auto& one = *group_.emplace_back(std::make_unique<shard>());
   one.id = last_ = first;
-  one.socket = kernel::share_listener(socket);
+  one.socket = kernel::duplicate(socket);
 }
 
 shards::shards(process_services& services, const std::vector<saved_shard>& left, int backlog,
@@ -140,7 +141,7 @@ void shards::tend(shard& s) {
     s.late.reset();
   } else if (!s.late && !s.retrying) {
     try {
-      s.late = watched_fd(services_.executor, kernel::share_listener(s.socket.get()),
+      s.late = watched_fd(services_.executor, kernel::duplicate(s.socket.get()),
                           [this, &s] { empty(s); });
     } catch (const boost::system::system_error&) {
       // No descriptor left: with the next change.

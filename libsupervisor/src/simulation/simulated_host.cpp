@@ -197,6 +197,12 @@ void simulated_host::tell_terms(child_id id, const leave_terms& t) noexcept { te
 
 void simulated_host::poke(child_id id) noexcept { poked.push_back(id); }
 void simulated_host::forget(child_id id) { impl_->processes.forget(id); }
+std::vector<std::string> simulated_host::stored(const std::string& pool, unsigned slot) const {
+  return impl_->processes.stored(pool, slot);
+}
+void simulated_host::drop_stored(const std::string& pool, unsigned slot) {
+  impl_->processes.drop_stored(pool, slot);
+}
 void simulated_host::on_report(child_reporter tell) { impl_->processes.on_report(std::move(tell)); }
 
 signal_feed& simulated_host::signals() { return impl_->signals; }

@@ -115,6 +115,8 @@ class simulated_host final : public host {
   void tell_terms(child_id, const leave_terms&) noexcept override;
   void poke(child_id) noexcept override;
   void forget(child_id) override;
+  std::vector<std::string> stored(const std::string& pool, unsigned slot) const override;
+  void drop_stored(const std::string& pool, unsigned slot) override;
   void on_report(child_reporter) override;
   signal_feed& signals() override;
 

@@ -150,6 +150,8 @@ void simulated_processes::start(child_id id) {
       if (!alive) return;
       alive->view.status = alive->plan.status;
       alive->ready_at = loop_.now();
+      if (!alive->plan.stores.empty())
+        stored_[{alive->view.key.pool, request(id).slot}] = alive->plan.stores;
       change(id, &child_view::ready);
     });
   if (plan.reloads_after) in(*plan.reloads_after, [this, id] { reload(id); });
@@ -296,6 +298,11 @@ void simulated_processes::forget(child_id id) {
   if (it->second.reported) erase(id);
 }
 
+std::vector<std::string> simulated_processes::stored(const std::string& pool, unsigned slot) const {
+  auto known = stored_.find({pool, slot});
+  return known == stored_.end() ? std::vector<std::string>() : known->second;
+}
+
 void simulated_processes::on_report(host::child_reporter tell) {
   reported_ = std::move(tell);
   if (!reports_.empty()) loop_.post([this] { send_reports(); });
@@ -367,6 +374,8 @@ std::vector<std::string> simulated_processes::leftovers() const {
     all.push_back(c.dead ? name + ", dead and not reaped" : name);
     if (c.plan.forks && c.view.pid) all.push_back("a child of " + name);
   }
+  for (auto& [at, names] : stored_)
+    all.push_back("what was stored of " + at.first + "." + std::to_string(at.second));
   for (auto& [key, p] : programs_)
     all.push_back("the program of " + key.first + ", generation " + std::to_string(key.second));
   return all;

@@ -32,6 +32,8 @@ class simulated_processes {
   const child_view& look(child_id id) const { return children_.at(id).view; }
   void watch(child_id, host::observer);
   void forget(child_id);
+  std::vector<std::string> stored(const std::string& pool, unsigned slot) const;
+  void drop_stored(const std::string& pool, unsigned slot) { stored_.erase({pool, slot}); }
   std::optional<scoreboard> sample(child_id) const;
   /// In bytes; of one whose script tells of memory.
   std::optional<std::uint64_t> memory(child_id) const;
@@ -102,6 +104,7 @@ class simulated_processes {
   std::map<program_key, opened_program> programs_;
   std::map<child_id, child> children_;
   std::map<child_key, child_id> ids_;
+  std::map<std::pair<std::string, unsigned>, std::vector<std::string>> stored_;
   std::uint64_t made_ = 0;
   std::deque<launch_request> requests_;  ///< of every child ever; child_id - 1 is the index
   host::child_reporter reported_;

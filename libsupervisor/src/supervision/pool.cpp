@@ -19,7 +19,9 @@ const spec& pool::what() const { return here().what(keeper_->state().generation)
 pool_status pool::status() const {
   auto& outside = here().outside();
   auto sample = [&outside](child_id child) { return outside.sample(child); };
-  return describe_pool(keeper_->state(), outside.now(), sample);
+  auto status = describe_pool(keeper_->state(), outside.now(), sample);
+  for (auto& row : status.slots) row.stored = outside.stored(name(), row.slot);
+  return status;
 }
 
 asio::awaitable<outcome> pool::resize(unsigned count) {

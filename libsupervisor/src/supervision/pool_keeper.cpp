@@ -95,6 +95,8 @@ asio::awaitable<void> pool_keeper::keep(slot& s) {
   if (dismissed_) co_return;
   co_await s.run();
   auto e = s.about_me(event_kind::slot_removed);
+  auto same = [&](const slot_state& other) { return other.number == e.slot; };
+  if (std::ranges::count_if(state_.slots, same) == 1) host_.drop_stored(name(), e.slot);
   slots_.erase(e.slot_id);
   transition(std::move(e));
 }

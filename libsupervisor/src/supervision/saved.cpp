@@ -71,6 +71,7 @@ void fields(Archive& a, spec& s) {
   a(13, s.listeners)(14, s.ready)(15, s.alive_for)(16, s.boot_timeout)(17, s.stop);
   a(18, s.hang_timeout)(19, s.request_timeout)(20, s.restart)(21, s.needs)(22, s.starts);
   a(23, s.recycle)(24, s.ready_probe)(25, s.liveness)(26, s.ready_descriptor);
+  a(27, s.fd_store_max);
 }
 
 template <typename Archive>

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernel/exclusive.hpp"
+#include "kernel/sockets.hpp"
 #include "supervisor/condition.hpp"
 #include "supervisor/scoreboard.hpp"
 #include "supervisor/task_group.hpp"
@@ -87,11 +88,12 @@ struct worker::impl {
   /// the exit code for it.
   int fail(const char* who);
   /// Sends a word to the supervisor; what the socket does not take waits until it does.
-  void say(std::string_view word);
+  void say(std::string_view word, kernel::unique_fd along = {});
   void send_unsent();
   /// Obeys the supervisor's words until the socket closes, which means that it is gone.
   void listen_to_supervisor();
   void obey();
+  void take_stored(std::string_view names, kernel::packet&);
   /// False: the supervisor is gone.
   bool read_words();
   void catch_signals();
@@ -108,7 +110,12 @@ struct worker::impl {
   request_book requests;
   balance sharing;
   boost::asio::posix::stream_descriptor channel;
-  std::deque<std::string> unsent;
+  struct message {
+    std::string word;
+    kernel::unique_fd along;
+  };
+  std::deque<message> unsent;
+  std::vector<std::pair<std::string, kernel::unique_fd>> stored;  ///< that was not asked for yet
   condition told_to_stop;
   task_group tasks;
   boost::asio::steady_timer relief_timer;

@@ -78,23 +78,25 @@ void worker::impl::leave_now() {
   tasks.cancel();
 }
 
-void worker::impl::say(std::string_view word) {
+void worker::impl::say(std::string_view word, kernel::unique_fd along) {
   if (!channel.is_open()) return;
   // Of a status only the last is of interest: who tells many must not fill our memory with them
   // while the supervisor is stopped.
   auto is_status = [](std::string_view any) { return any.starts_with(kernel::word::status); };
-  if (!unsent.empty() && is_status(word) && is_status(unsent.back())) {
-    unsent.back() = word;
+  if (!unsent.empty() && is_status(word) && is_status(unsent.back().word)) {
+    unsent.back().word = word;
     return;
   }
-  unsent.emplace_back(word);
+  unsent.push_back({std::string(word), std::move(along)});
   if (unsent.size() == 1) send_unsent();
 }
 
 void worker::impl::send_unsent() {
   while (!unsent.empty()) {
-    const int error =
-        kernel::send_packet(channel.native_handle(), unsent.front(), {}, MSG_DONTWAIT);
+    auto& [word, along] = unsent.front();
+    const int fd = along.get();
+    const std::span<const int> descriptors(&fd, along ? 1u : 0u);
+    const int error = kernel::send_packet(channel.native_handle(), word, descriptors, MSG_DONTWAIT);
     if (error == EAGAIN) {
       channel.async_wait(asio::posix::stream_descriptor::wait_write,
                          [this](boost::system::error_code failed) {
@@ -120,6 +122,15 @@ void worker::impl::obey() {
     leave_now();
 }
 
+void worker::impl::take_stored(std::string_view names, kernel::packet& p) {
+  if (p.cut) std::fputs("worker: no room for all descriptors that were stored\n", stderr);
+  for (auto& file : p.descriptors) {
+    const auto end = names.find(':');
+    stored.emplace_back(names.substr(0, end), std::move(file));
+    names.remove_prefix(end == names.npos ? names.size() : end + 1);
+  }
+}
+
 bool worker::impl::read_words() {
   kernel::packet p;
   for (;;) {
@@ -129,6 +140,8 @@ bool worker::impl::read_words() {
     if (p.data == kernel::word::ping) say(kernel::word::alive);
     if (p.data.starts_with(kernel::word::leave))
       take_terms(std::string_view(p.data).substr(kernel::word::leave.size()));
+    if (p.data.starts_with(kernel::word::stored))
+      take_stored(std::string_view(p.data).substr(kernel::word::stored.size()), p);
     if (p.data == kernel::word::poke)
       for (auto& listener : listeners) listener->wake();
   }
@@ -226,6 +239,7 @@ int run_worker(worker_boot boot, const worker_function& function) {
     own.catch_signals();
     if (own.boot.channel) {
       own.channel.assign(own.boot.channel.release());
+      own.read_words();  // what was stored is there already
       own.listen_to_supervisor();
     }
     auto ended = [&context](std::exception_ptr error) {

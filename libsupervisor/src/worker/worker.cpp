@@ -5,11 +5,22 @@
 #include <stdexcept>
 
 #include "kernel/channel.hpp"
+#include "kernel/descriptors.hpp"
 #include "worker/impl.hpp"
 
 namespace asio = boost::asio;
 
 namespace supervisor {
+
+namespace {
+
+std::string name_line(std::string_view name) {
+  if (!kernel::can_name_descriptor(name))
+    throw std::invalid_argument("'" + std::string(name) + "' is no name for a descriptor");
+  return std::string(kernel::word::descriptor_name) + std::string(name);
+}
+
+}  // namespace
 
 worker::worker(std::unique_ptr<impl> i) : impl_(std::move(i)) {}
 worker::~worker() = default;
@@ -32,6 +43,22 @@ void worker::status(std::string_view text) {
 }
 
 void worker::reloading() { impl_->say(kernel::word::reloading); }
+void worker::store(std::string_view name, int descriptor, bool polled) {
+  auto line = std::string(kernel::word::store) + '\n';
+  if (!polled) line += std::string(kernel::word::unpolled) + '\n';
+  impl_->say(line + name_line(name), kernel::duplicate(descriptor));
+}
+void worker::unstore(std::string_view name) {
+  impl_->say(std::string(kernel::word::unstore) + '\n' + name_line(name));
+}
+std::optional<int> worker::stored(std::string_view name) {
+  auto& all = impl_->stored;
+  auto known = std::ranges::find(all, name, [](auto& each) { return each.first; });
+  if (known == all.end()) return {};
+  const int descriptor = known->second.release();
+  all.erase(known);
+  return descriptor;
+}
 void worker::heartbeat() { impl_->say(kernel::word::heartbeat); }
 void worker::recycle() { impl_->say(kernel::word::recycle); }
 
