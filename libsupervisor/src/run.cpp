@@ -288,7 +288,9 @@ void master::make_host(bool functions) {
     log_.write_output(key.pool, slot, is_stderr, line);
   };
   how.inherited = kernel::take_listeners(main_pid());
-  how.on_listener = [this](const std::string& name, int socket) { reporter_.keep(name, socket); };
+  how.on_listener = [this](auto& name, unsigned place, int socket) {
+    reporter_.keep(name, place, socket);
+  };
   host_ = make_kernel_host(context_.get_executor(), journal_, std::move(how));
 }
 

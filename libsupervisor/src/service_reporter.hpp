@@ -44,13 +44,14 @@ class service_reporter {
     boost::asio::post(context_, [this] { boost::asio::post(context_, [this] { look(); }); });
   }
 
-  /// The manager keeps the socket a name means, and passes it to who comes after us: FDSTORE=1 in
-  /// sd_notify(3). The file of a unix socket goes with its master, so these are not kept.
-  void keep(const std::string& name, int socket) {
+  /// The manager keeps the sockets a name means, and passes them to who comes after us: FDSTORE=1
+  /// in sd_notify(3). The file of a unix socket goes with its master, so these are not kept.
+  void keep(const std::string& listener, unsigned place, int socket) {
     if (!manager_) return;
-    manager_.send("FDSTOREREMOVE=1\nFDNAME=" + name + '\n');
+    auto name = "FDNAME=" + kernel::stored_name(listener, place) + '\n';
+    manager_.send("FDSTOREREMOVE=1\n" + name);
     if (socket >= 0 && kernel::outlives_us(socket))
-      manager_.send("FDSTORE=1\nFDNAME=" + name + '\n', {&socket, 1});
+      manager_.send("FDSTORE=1\n" + name, {&socket, 1});
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -299,6 +300,40 @@ BOOST_FIXTURE_TEST_CASE(a_slot_that_is_no_more_has_no_socket_either, own_sharded
   auto again = serve(1);
   BOOST_TEST(listening_sockets() == 3u);
   BOOST_TEST(ask(90)[name_of(again)] > 5u);
+}
+
+/// Whoever keeps the sockets, should this process end: each by its name and place.
+struct kept_sockets {
+  static ino_t identity(int socket) {
+    struct stat info;
+    BOOST_REQUIRE(::fstat(socket, &info) == 0);
+    return info.st_ino;
+  }
+  supervisor::kernel_host_options options() {
+    auto all = test::options_for("/proc/self/exe");
+    all.on_listener = [this](auto& name, unsigned place, int socket) {
+      sockets.erase({name, place});
+      if (socket >= 0) sockets[{name, place}] = identity(socket);
+    };
+    return all;
+  }
+  std::map<std::pair<std::string, unsigned>, ino_t> sockets;
+};
+struct told_world : own_network, kept_sockets, sharded_world {
+  told_world() : sharded_world(options()) {}
+};
+
+BOOST_FIXTURE_TEST_CASE(whoever_keeps_them_is_told_of_every_socket_and_of_its_place, told_world) {
+  for (unsigned slot = 0; slot < 3; ++slot) serve(slot);
+  BOOST_REQUIRE(sockets.size() == 3u);
+  const auto last = sockets.at({"http", 2});
+  if (!set("tcp_synack_retries", 0)) return;
+  lose(launched[1]);
+  BOOST_REQUIRE(comes_to([&] { return sockets.size() == 2; }));
+  // The last has its place, as in the kernel.
+  BOOST_TEST(sockets.at({"http", 1}) == last);
+  host->close_listener("http");
+  BOOST_TEST(sockets.empty());
 }
 
 struct sharded_commands : own_network, test::kernel_world {

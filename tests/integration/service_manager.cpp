@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <boost/test/unit_test.hpp>
 #include <csignal>
 #include <cstdlib>
+#include <map>
 #include <stdexcept>
 
 #include "kernel/pidfd.hpp"
@@ -51,28 +53,51 @@ class manager {
           supervisor::kernel::received::packet)
         throw std::runtime_error("no " + line + " came, but:\n" + all_);
       all_ += message.data;
-      if (!message.descriptors.empty()) stored_ = std::move(message.descriptors.front());
+      store(message);
       if (("\n" + message.data).find("\n" + line) != std::string::npos) return message.data;
     }
   }
-  unique_fd& stored() { return stored_; }
+  /// What is kept, by its names. Sockets are told of before READY=1.
+  using sockets = std::map<std::string, unique_fd>;
+  sockets& stored() { return stored_; }
   const std::string& all() const { return all_; }
 
  private:
+  void store(supervisor::kernel::packet& message) {
+    const std::string field = "\nFDNAME=";
+    auto at = message.data.find(field);
+    if (at == std::string::npos) return;
+    at += field.size();
+    auto name = message.data.substr(at, message.data.find('\n', at) - at);
+    if (message.data.starts_with("FDSTOREREMOVE=1\n")) stored_.erase(name);
+    if (message.data.starts_with("FDSTORE=1\n"))
+      stored_[name] = std::move(message.descriptors.at(0));
+  }
+
   test::temporary_directory there_;
-  unique_fd socket_, stored_;
+  unique_fd socket_;
+  sockets stored_;
   std::string all_;
 };
 
 const strings demo{"--bind", "127.0.0.1:0", "--workers", "2"};
 
-/// prefork, its LISTEN_PID and its sockets as systemd would have them.
-strings activated(const std::string& control, unique_fd& socket, const std::string& name) {
-  socket = unique_fd(::fcntl(socket.get(), F_DUPFD, 4));  // 3 is for its copy
-  auto number = std::to_string(socket.get());
-  auto command = "exec 3<&" + number + " " + number + "<&- && LISTEN_FDS=1 LISTEN_FDNAMES=" + name +
-                 " LISTEN_PID=$$ exec " + TEST_PREFORK + " run --control " + control;
-  return {"/bin/sh", "-c", command};
+/// prefork, its LISTEN_PID and its sockets as systemd would have them, which does not tell in what
+/// order: here from behind.
+strings activated(const std::string& control, manager::sockets& sockets,
+                  const std::string& options = "") {
+  std::string names, copies;
+  int next = 3;
+  for (auto it = sockets.rbegin(); it != sockets.rend(); ++it, ++next) {
+    it->second = unique_fd(::fcntl(it->second.get(), F_DUPFD, 20));  // out of the way
+    auto number = std::to_string(it->second.get());
+    copies += std::to_string(next) + "<&" + number + " " + number + "<&- ";
+    names += (names.empty() ? "" : ":") + it->first;
+  }
+  auto command = "exec " + copies + "&& LISTEN_FDS=" + std::to_string(sockets.size()) +
+                 " LISTEN_FDNAMES=" + names + " LISTEN_PID=$$ exec " + TEST_PREFORK +
+                 " run --control " + control + " " + options;
+  return {"bash", "-c", command};  // sh may know no descriptor above 9
 }
 
 unsigned port_of(int socket) {
@@ -80,6 +105,19 @@ unsigned port_of(int socket) {
   socklen_t length = sizeof address;
   ::getsockname(socket, reinterpret_cast<sockaddr*>(&address), &length);
   return ntohs(address.sin_port);
+}
+
+ino_t identity(int socket) {
+  struct stat info;
+  BOOST_REQUIRE(::fstat(socket, &info) == 0);
+  return info.st_ino;
+}
+
+/// As if it was stored under this name.
+manager::sockets as(const std::string& name, unique_fd socket) {
+  manager::sockets all;
+  all[name] = std::move(socket);
+  return all;
 }
 
 unique_fd listening() {
@@ -169,13 +207,43 @@ BOOST_AUTO_TEST_CASE(a_listener_outlives_its_master_in_the_store) {
     app.signal(SIGTERM);
     BOOST_TEST(app.finish().code == 0);
   }
-  BOOST_REQUIRE(above.stored());
-  BOOST_TEST(port_of(above.stored().get()) == port);
+  BOOST_REQUIRE(above.stored().size() == 1u);
+  BOOST_TEST(port_of(above.stored()["http"].get()) == port);
   test::http_request waiting(port, "/pid");  // nobody is there to accept it
   test::temporary_directory there;
-  test::process next(activated(there / "c.sock", above.stored(), "http"));
-  above.stored().reset();
+  test::process next(activated(there / "c.sock", above.stored()));
+  above.stored().clear();
   BOOST_TEST(waiting.answer().status == 200);
+  end(next);
+}
+
+BOOST_AUTO_TEST_CASE(a_sharded_listener_is_stored_whole_and_taken_back_in_its_order) {
+  manager above;
+  std::string address;
+  {
+    master app({"--bind", "127.0.0.1:0,sharded", "--workers", "3"});
+    address = "127.0.0.1:" + std::to_string(app.port());
+    above.wait_for("READY=1");
+    app.signal(SIGTERM);
+    BOOST_TEST(app.finish().code == 0);
+    above.wait_for("STATUS=stopping, no pools");  // room for what the next has to say
+  }
+  std::map<std::string, ino_t> before;
+  for (auto& [name, socket] : above.stored()) before[name] = identity(socket.get());
+  BOOST_REQUIRE(before.size() == 3u);
+  BOOST_TEST((before.contains("http.shard1") && before.contains("http.shard2")));
+  std::vector<test::http_request> waiting;  // at the sockets of nobody
+  for (int i = 0; i < 20; ++i) waiting.emplace_back(port_of(above.stored()["http"].get()), "/pid");
+
+  test::temporary_directory there;
+  auto options = "--workers 3 --bind " + address + ",sharded";
+  test::process next(activated(there / "c.sock", above.stored(), options));
+  above.stored().clear();
+  above.wait_for("READY=1");
+  for (auto& each : waiting) BOOST_TEST(each.answer().status == 200);
+  std::map<std::string, ino_t> after;
+  for (auto& [name, socket] : above.stored()) after[name] = identity(socket.get());
+  BOOST_TEST((after == before));
   end(next);
 }
 
@@ -183,8 +251,9 @@ BOOST_AUTO_TEST_CASE(sockets_that_are_passed_are_served_under_their_names) {
   auto socket = listening();
   auto port = port_of(socket.get());
   test::temporary_directory there;
-  test::process app(activated(there / "c.sock", socket, "unknown"));
-  socket.reset();
+  auto passed = as("unknown", std::move(socket));
+  test::process app(activated(there / "c.sock", passed));
+  passed.clear();
   BOOST_TEST(test::get(port, "/pid").status == 200);
   auto told = test::prefork({"status", "--control", there / "c.sock"});
   // The others need not be ready yet.
@@ -197,8 +266,9 @@ BOOST_AUTO_TEST_CASE(sockets_that_are_passed_are_those_of_the_next_master_too) {
   auto socket = listening();
   auto port = port_of(socket.get());
   test::temporary_directory there;
-  test::process app(activated(there / "c.sock", socket, "http"));
-  socket.reset();
+  auto passed = as("http", std::move(socket));
+  test::process app(activated(there / "c.sock", passed));
+  passed.clear();
   auto read_to = [&app](const char* words) {
     while (auto line = app.line())
       if (line->find(words) != line->npos) return true;
@@ -217,10 +287,10 @@ BOOST_AUTO_TEST_CASE(a_socket_that_nobody_opens_is_closed) {
   auto socket = listening();
   auto port = port_of(socket.get());
   test::temporary_directory there;
-  auto command = activated(there / "c.sock", socket, "old");
-  command.back() += " --bind http=unix:" + there / "s.sock";
+  auto passed = as("old", std::move(socket));
+  auto command = activated(there / "c.sock", passed, "--bind http=unix:" + (there / "s.sock"));
   test::process app(command);
-  socket.reset();
+  passed.clear();
   while (auto line = app.line())
     if (line->find("ready") != line->npos) break;
   BOOST_TEST(test::get(port, "/pid").body.find("connect: ") == 0u);

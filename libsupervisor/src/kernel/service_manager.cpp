@@ -79,6 +79,23 @@ listener_spec address_of(int fd) {
   return spec;
 }
 
+/// In no name of a listener, see in_names.
+constexpr std::string_view before_place = ".shard";
+
+struct passed_listener {
+  listener_spec address;
+  unsigned place = 0;
+};
+
+/// Takes the place off the name.
+unsigned take_place(std::string_view& name) {
+  auto at = name.rfind(before_place);
+  if (at == name.npos) return 0;
+  auto place = number_in<unsigned>(name.substr(at + before_place.size()));
+  if (place) name = name.substr(0, at);
+  return place.value_or(0);
+}
+
 /// Lines: the main process's pid, then each "name=address".
 constexpr const char* remembered = "SUPERVISOR_LISTENERS";
 
@@ -93,7 +110,36 @@ std::vector<listener_spec> remembered_listeners(std::string_view lines, pid_t ma
   return all;
 }
 
+std::vector<passed_listener> look_at_passed(pid_t main_pid) {
+  std::vector<passed_listener> passed;
+  auto count = number_in<int>(variable("LISTEN_FDS")).value_or(0);
+  if (number_in<pid_t>(variable("LISTEN_PID")) != main_pid) return passed;
+  auto names = variable("LISTEN_FDNAMES");
+  int unnamed = 0;
+  for (int fd = first_listener; fd < first_listener + count; ++fd) {
+    auto name = names.substr(0, names.find(':'));
+    names.remove_prefix(std::min(names.size(), name.size() + 1));
+    if (!is_listening(fd)) continue;
+    auto place = take_place(name);
+    auto& [address, at] = passed.emplace_back(address_of(fd), place);
+    address.descriptor = fd;
+    // "unknown" is what systemd says for none; by default it gives the name of the unit.
+    bool named =
+        name != "unknown" && !name.empty() && name.find_first_not_of(in_names) == name.npos;
+    if (named)
+      address.name = name;
+    else
+      address.name = ++unnamed == 1 ? "http" : "http" + std::to_string(unnamed);
+  }
+  return passed;
+}
+
 }  // namespace
+
+std::string stored_name(const std::string& listener, unsigned place) {
+  if (place == 0) return listener;
+  return listener + std::string(before_place) + std::to_string(place);
+}
 
 std::string listeners_to_remember(pid_t main_pid) {
   auto lines = std::string(remembered) + '=' + std::to_string(main_pid);
@@ -104,37 +150,20 @@ std::string listeners_to_remember(pid_t main_pid) {
 std::vector<listener_spec> passed_listeners(pid_t main_pid) {
   if (auto lines = variable(remembered); !lines.empty())
     return remembered_listeners(lines, main_pid);
-  std::vector<listener_spec> passed;
-  auto count = number_in<int>(variable("LISTEN_FDS")).value_or(0);
-  if (number_in<pid_t>(variable("LISTEN_PID")) != main_pid) return passed;
-  auto names = variable("LISTEN_FDNAMES");
-  int unnamed = 0;
-  for (int fd = first_listener; fd < first_listener + count; ++fd) {
-    auto name = names.substr(0, names.find(':'));
-    names.remove_prefix(std::min(names.size(), name.size() + 1));
-    if (!is_listening(fd)) continue;
-    passed.push_back(address_of(fd));
-    passed.back().descriptor = fd;
-    // "unknown" is what systemd says for none; by default it gives the name of the unit.
-    bool named =
-        name != "unknown" && !name.empty() && name.find_first_not_of(in_names) == name.npos;
-    if (named)
-      passed.back().name = name;
-    else
-      passed.back().name = ++unnamed == 1 ? "http" : "http" + std::to_string(unnamed);
-  }
-  return passed;
+  std::vector<listener_spec> all;
+  for (auto& each : look_at_passed(main_pid))
+    if (each.place == 0) all.push_back(std::move(each.address));
+  return all;
 }
 
 std::vector<inherited_listener> take_listeners(pid_t main_pid) {
   std::vector<inherited_listener> taken;
-  for (auto& address : passed_listeners(main_pid)) {
+  for (auto& [address, place] : look_at_passed(main_pid)) {
     unique_fd fd(std::exchange(address.descriptor, -1));
-    if (!fd) continue;
     int flags = fcntl(fd.get(), F_GETFL);
     if (fcntl(fd.get(), F_SETFD, FD_CLOEXEC) == 0 && flags >= 0 &&
         fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) == 0)
-      taken.emplace_back(std::move(address), std::move(fd));
+      taken.emplace_back(std::move(address), std::move(fd), place);
   }
   return taken;
 }

@@ -18,13 +18,19 @@ namespace supervisor::kernel {
 
 /// A listening socket that came with us into this process.
 struct inherited_listener {
-  inherited_listener(listener_spec a, unique_fd f) : address(std::move(a)), fd(std::move(f)) {}
+  inherited_listener(listener_spec a, unique_fd f, unsigned p = 0)
+      : address(std::move(a)), place(p), fd(std::move(f)) {}
   listener_spec address;  ///< its name, and where it is bound
+  unsigned place = 0;     ///< among the sockets of a sharded one
   unique_fd fd;           ///< close-on-exec, does not block
 };
 
+/// What a service manager is to call a socket: by its name and its place.
+std::string stored_name(const std::string& listener, unsigned place);
+
 /// Where the sockets of LISTEN_FDS listen, if they are meant for `main_pid`: `descriptor` is which
-/// one. What else was passed is left out. See inherited_listeners() for the names.
+/// one, and of a sharded one the first. What else was passed is left out. See inherited_listeners()
+/// for the names.
 std::vector<listener_spec> passed_listeners(pid_t main_pid);
 /// "NAME=VALUE" for the environment of a program that is executed in our place and gets none of
 /// them: passed_listeners() tells of them there, too, without descriptors.

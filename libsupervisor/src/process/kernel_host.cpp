@@ -33,8 +33,15 @@ listener_spec kernel_host::listen(const listener_spec& wanted) {
   auto socket = listeners_.find(listener_names({spec.name})).front().second;
   if (!spec.sharded || socket->parts) return spec;
   socket->parts =
-      std::make_shared<shards>(services_, socket->fd.get(), spec.backlog, passer_to_workers());
+      std::make_shared<shards>(services_, socket->fd.get(), std::exchange(socket->others, {}),
+                               spec.backlog, passer_to_workers(), observer_of(socket));
   return spec;
+}
+
+shards::observer kernel_host::observer_of(const std::shared_ptr<open_listener>& socket) {
+  return [this, of = std::weak_ptr(socket)](unsigned place, int fd) {
+    if (auto open = of.lock()) listeners_.tell_shard(*open, place, fd);
+  };
 }
 
 shards::passer kernel_host::passer_to_workers() {

@@ -147,6 +147,7 @@ class kernel_host final : public host {
   void follow_listeners();
   std::vector<relay> relays_of(const std::string& pool, const generation&);
   shards::passer passer_to_workers();
+  shards::observer observer_of(const std::shared_ptr<open_listener>&);
   bool others_serve_the_same(const child&) const;
   pid_t pid_of(child_id) const noexcept;
   std::shared_ptr<child> make_child(std::shared_ptr<const spec>);

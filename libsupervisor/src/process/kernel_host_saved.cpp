@@ -140,7 +140,7 @@ void kernel_host::inherit() {
     socket->file_where = saved.file;
     if (!saved.shards.empty())
       socket->parts = std::make_shared<shards>(services_, saved.shards, saved.address.backlog,
-                                               passer_to_workers());
+                                               passer_to_workers(), observer_of(socket));
     inherited_sockets_.push_back(std::move(socket));
   }
   std::vector<listener_table::named> names;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/system/system_error.hpp>
 #include <cerrno>
+#include <map>
 
 #include "kernel/reuseport.hpp"
 #include "kernel/sockets.hpp"
@@ -32,7 +33,7 @@ std::shared_ptr<open_listener> listener_table::find_open(const std::string& addr
 
 std::shared_ptr<open_listener> listener_table::make(listener_spec& spec) {
   auto known = std::ranges::find_if(inherited_, [&](const kernel::inherited_listener& each) {
-    return each.address.name == spec.name && spec.matches(each.address);
+    return each.address.name == spec.name && each.place == 0 && spec.matches(each.address);
   });
   if (known == inherited_.end()) {
     auto fd = kernel::open_listener(spec);
@@ -43,7 +44,19 @@ std::shared_ptr<open_listener> listener_table::make(listener_spec& spec) {
   if (spec.sharded) kernel::let_others_join(known->fd.get());
   auto socket = std::make_shared<open_listener>(spec, std::move(known->fd), kernel::unique_fd());
   inherited_.erase(known);
+  if (spec.sharded) socket->others = take_others(spec.name);
   return socket;
+}
+
+/// Those of a sharded one behind the first, in their order.
+std::vector<kernel::unique_fd> listener_table::take_others(const std::string& name) {
+  std::map<unsigned, kernel::unique_fd> by_place;
+  for (auto& each : inherited_)
+    if (each.address.name == name) by_place[each.place] = std::move(each.fd);
+  std::erase_if(inherited_, [&](auto& each) { return each.address.name == name; });
+  std::vector<kernel::unique_fd> all;
+  for (auto& [place, fd] : by_place) all.push_back(std::move(fd));
+  return all;
 }
 
 listener_spec listener_table::open(const listener_spec& wanted) {
@@ -57,7 +70,8 @@ listener_spec listener_table::open(const listener_spec& wanted) {
                             "a listener is sharded or not as long as it is open; give it another "
                             "address, or start anew");
   if (!socket) sockets_.emplace_back(socket = make(spec));
-  if (told_) told_(spec.name, socket->fd.get());
+  if (known != names_.end() && known->second != socket) tell_gone(*known);
+  if (told_) told_(spec.name, 0, socket->fd.get());
   if (known == names_.end())
     names_.emplace_back(spec.name, std::move(socket));
   else
@@ -66,8 +80,22 @@ listener_spec listener_table::open(const listener_spec& wanted) {
 }
 
 void listener_table::close(const std::string& name) {
-  auto closed = std::erase_if(names_, [&](auto& each) { return each.first == name; });
-  if (closed && told_) told_(name, -1);
+  auto known = std::ranges::find(names_, name, &named::first);
+  if (known == names_.end()) return;
+  tell_gone(*known);
+  if (told_) told_(name, 0, -1);
+  names_.erase(known);
+}
+
+/// All but the first.
+void listener_table::tell_gone(const named& known) const {
+  auto count = known.second->sockets().size();
+  for (unsigned place = 1; told_ && place < count; ++place) told_(known.first, place, -1);
+}
+
+void listener_table::tell_shard(const open_listener& of, unsigned place, int socket) const {
+  for (auto& [name, means] : names_)
+    if (told_ && means.get() == &of) told_(name, place, socket);
 }
 
 void listener_table::remove_files() noexcept {

@@ -28,7 +28,8 @@ struct open_listener {
   descriptor_store* store = nullptr;  ///< holds both, to outlive us
   descriptor_store::index where = 0, file_where = 0;
   kernel::unique_fd file;  ///< of a unix socket that we made; an inherited one's is its maker's
-  std::shared_ptr<shards> parts;  ///< of a sharded one
+  std::vector<kernel::unique_fd> others;  ///< of a sharded one that was passed to us, until
+  std::shared_ptr<shards> parts;          ///< it has them; of a sharded one
   /// It, or all of its shards.
   std::vector<int> sockets() const { return parts ? parts->sockets() : std::vector{fd.get()}; }
 };
@@ -36,8 +37,9 @@ struct open_listener {
 class listener_table {
  public:
   using named = std::pair<std::string, std::shared_ptr<open_listener>>;
-  /// A name means this socket from now on; none (-1) any more.
-  using observer = std::function<void(const std::string& name, int socket)>;
+  /// A name means this socket from now on; none (-1) any more. A sharded one has several, by their
+  /// places.
+  using observer = std::function<void(const std::string& name, unsigned place, int socket)>;
   /// `inherited` are taken where one is to be opened under the same name, at the same address.
   listener_table(std::vector<kernel::inherited_listener> inherited, observer told)
       : inherited_(std::move(inherited)), told_(std::move(told)) {}
@@ -45,6 +47,8 @@ class listener_table {
   /// See host::listen().
   listener_spec open(const listener_spec& wanted);
   void close(const std::string& name);
+  /// Such a socket has another shard at this place, or none.
+  void tell_shard(const open_listener&, unsigned place, int socket) const;
   void remove_files() noexcept;
   /// Those inherited that nobody has opened: clients of theirs would wait for ever.
   void close_unclaimed() { inherited_.clear(); }
@@ -58,6 +62,8 @@ class listener_table {
  private:
   std::shared_ptr<open_listener> find_open(const std::string& address);
   std::shared_ptr<open_listener> make(listener_spec&);
+  std::vector<kernel::unique_fd> take_others(const std::string& name);
+  void tell_gone(const named&) const;
 
   std::vector<named> names_;
   std::vector<std::weak_ptr<open_listener>> sockets_;  ///< those of closed names too

@@ -34,16 +34,21 @@ constexpr auto pause = std::chrono::milliseconds(10);
 constexpr std::uint64_t first = 1;  ///< the id of the listener's own
 }  // namespace
 
-shards::shards(process_services& services, int socket, int backlog, passer pass)
-    : services_(services), backlog_(backlog), pass_(std::move(pass)) {
-  auto& one = *group_.emplace_back(std::make_unique<shard>());
-  one.id = last_ = first;
-  one.socket = kernel::duplicate(socket);
+shards::shards(process_services& services, int socket, std::vector<kernel::unique_fd> others,
+               int backlog, passer pass, observer told)
+    : services_(services), backlog_(backlog), pass_(std::move(pass)), told_(std::move(told)) {
+  others.insert(others.begin(), kernel::duplicate(socket));
+  for (auto& each : others) {
+    auto& one = *group_.emplace_back(std::make_unique<shard>());
+    one.id = ++last_;
+    one.socket = std::move(each);
+    if (one.id != first) told_(static_cast<unsigned>(group_.size() - 1), one.socket.get());
+  }
 }
 
 shards::shards(process_services& services, const std::vector<saved_shard>& left, int backlog,
-               passer pass)
-    : services_(services), backlog_(backlog), pass_(std::move(pass)) {
+               passer pass, observer told)
+    : services_(services), backlog_(backlog), pass_(std::move(pass)), told_(std::move(told)) {
   for (auto& each : left) {
     auto socket = services_.options.store->take(each.where);
     if (!socket) continue;
@@ -82,6 +87,7 @@ std::unique_ptr<shards::lease> shards::take(const shard_user& user) {
     made->id = ++last_;
     made->socket = kernel::join_listener(group_.front()->socket.get(), backlog_);
     known = group_.insert(group_.end(), std::move(made));
+    told_(static_cast<unsigned>(group_.size() - 1), group_.back()->socket.get());
     services_.save_anew();
   }
   auto& found = **known;
@@ -198,6 +204,9 @@ void shards::close(std::uint64_t id) {
   services_.save_anew();
   // As the kernel does.
   std::swap(*it, group_.back());
+  told_(static_cast<unsigned>(group_.size() - 1), -1);
+  if (it->get() != group_.back().get())
+    told_(static_cast<unsigned>(it - group_.begin()), (*it)->socket.get());
   group_.pop_back();
   update();
 }

@@ -33,10 +33,15 @@ class shards : public std::enable_shared_from_this<shards> {
  public:
   /// Gives a connection to a worker of this pool that serves; false: not now.
   using passer = std::function<bool(const shard_user&, int connection)>;
-  /// `first` is the listener's own socket; it stays, whoever uses it. Throws system_error.
-  shards(process_services&, int first, int backlog, passer);
+  /// Told of what comes to a place behind the first in the kernel's order, and of one (-1) that is
+  /// no more.
+  using observer = std::function<void(unsigned place, int socket)>;
+  /// `first` is the listener's own socket; it stays, whoever uses it. `others` were passed with it.
+  /// Throws system_error.
+  shards(process_services&, int first, std::vector<kernel::unique_fd> others, int backlog, passer,
+         observer);
   /// Those that another process has left. Where it had leases, these are to be taken once more.
-  shards(process_services&, const std::vector<saved_shard>&, int backlog, passer);
+  shards(process_services&, const std::vector<saved_shard>&, int backlog, passer, observer);
   ~shards();
   /// In the kernel's order, with their sockets held.
   std::vector<saved_shard> save();
@@ -74,6 +79,7 @@ class shards : public std::enable_shared_from_this<shards> {
   process_services& services_;
   int backlog_;
   passer pass_;
+  observer told_;
   std::vector<std::unique_ptr<shard>> group_;  ///< in the kernel's order
   std::uint64_t last_ = 0;
 };
