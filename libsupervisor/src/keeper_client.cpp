@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "keeper/memory.hpp"
 #include "kernel/descriptors.hpp"
 #include "kernel/sockets.hpp"
 #include "upgrade_words.hpp"
@@ -103,7 +104,9 @@ void keeper_client::heed(const record& said) {
     case kind::leave:
       return observer_.leave();
     case kind::how_is_it:
-      return send(kind::well);
+      return say_well();
+    case kind::renewed:
+      return observer_.renewed(said);
     case kind::upgraded:
       return on_upgraded(said);
     case kind::strangers:
@@ -112,6 +115,13 @@ void keeper_client::heed(const record& said) {
     default:
       return;  // of a newer keeper
   }
+}
+
+void keeper_client::say_well() noexcept {
+  record said;
+  said.what = kind::well;
+  said.count = keeper_memory::layout;
+  send(said);
 }
 
 void keeper_client::upgrade(std::function<void(std::string)> failed) {

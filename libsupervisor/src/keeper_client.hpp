@@ -26,6 +26,7 @@ class keeper_client final : public descriptor_store {
     std::function<void()> gone;     ///< the keeper has ended
     std::function<void()> leave;    ///< another goes on from here
     std::function<void()> settled;  ///< enough is held for another to go on
+    std::function<void(const keeper_wire::record&)> renewed;  ///< the keeper is, or is not
   };
   void watch(boost::asio::any_io_executor, observer);
 
@@ -61,6 +62,7 @@ class keeper_client final : public descriptor_store {
   void heed(const keeper_wire::record&);
   void on_upgraded(const keeper_wire::record&);
   void tell_end(const keeper_wire::record&);
+  void say_well() noexcept;
   void send(keeper_wire::kind) noexcept;
   void send(const keeper_wire::record&, int descriptor = -1) noexcept;
 

@@ -176,7 +176,8 @@ void master::find_keeper() {
   keeper_.emplace(std::move(*above), check_state);
   keeper_->watch(context_.get_executor(),
                  {[this] { end_with_keeper(); }, [this] { leave(); },
-                  [this] { asio::post(context_, [this] { tell_of_upgrade(); }); }});
+                  [this] { asio::post(context_, [this] { tell_of_upgrade(); }); },
+                  [this](auto& how) { self_->note(words_of_renewal(how)); }});
   auto memory = keeper_->take(keeper_wire::state);
   if (memory) saved_ = std::make_shared<saved_memory>(std::move(memory));
   started_ = saved_ != nullptr;

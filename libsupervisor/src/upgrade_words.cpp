@@ -87,6 +87,11 @@ event event_of_upgrade(const keeper_wire::record& upgraded) {
   return told;
 }
 
+std::string words_of_renewal(const keeper_wire::record& renewed) {
+  if (renewed.count) return "the keeper is of the new program now, too";
+  return std::string("the keeper stays of the program before: ") + ::strerror(renewed.end.status);
+}
+
 reply answer_of_upgrade(std::string why) {
   if (!why.empty()) return refusal(make_error_code(errc::rolled_back), std::move(why));
   reply well;

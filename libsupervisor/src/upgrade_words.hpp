@@ -17,6 +17,8 @@ exit_status status_of(const keeper_wire::process_end&);
 std::string words_of_upgrade(const keeper_wire::record& upgraded);
 upgrade_status status_of_upgrade(const keeper_wire::record& upgraded);
 event event_of_upgrade(const keeper_wire::record& upgraded);
+/// Of the keeper itself.
+std::string words_of_renewal(const keeper_wire::record& renewed);
 /// What the client is told.
 reply answer_of_upgrade(std::string why);
 

@@ -80,6 +80,7 @@ end_of_master keeper::run() noexcept {
     if (now() >= candidate_deadline_) on_candidate_deadline();
     if (waiting_) pass_on_waiting();
     choose_signals();
+    if (may_renew()) renew();
   }
   return *ended_;
 }
@@ -182,6 +183,8 @@ void keeper::reap() noexcept {
       telling_ = 0;
     } else if (pid == last_guard_) {
       last_guard_ = 0;
+    } else if (pid == last_candidate_) {
+      last_candidate_ = 0;
     } else {
       unheld_.add(pid, end_of(*child));
       ++strangers_;
@@ -265,6 +268,7 @@ void keeper::heed(const record& said, kernel::unique_fd fd) noexcept {
       return begin_upgrade();
     case kind::well:
       answered_ = true;
+      known_layout_ = said.count;
       return;
     default:
       return;  // of a newer master

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "keeper/caller.hpp"
+#include "keeper/memory.hpp"
 #include "keeper/start.hpp"
 #include "keeper/store.hpp"
 #include "keeper/wire.hpp"
@@ -23,6 +24,9 @@ namespace supervisor {
 class keeper {
  public:
   keeper(master_process first, master_starter&, kernel::unique_fd signals) noexcept;
+  /// Goes on where another program has left, in this process.
+  keeper(const keeper_memory& left, int memory, master_starter&,
+         kernel::unique_fd signals) noexcept;
   /// Until it is over.
   end_of_master run() noexcept;
 
@@ -74,6 +78,14 @@ class keeper {
   void go_on_with_trial() noexcept;
   void go_back() noexcept;
 
+  // See renewal.cpp.
+  bool may_renew() const noexcept;
+  void renew() noexcept;
+  int write_and_execute() noexcept;
+  void pass_descriptors(bool inherited) noexcept;
+  void tell_of_renewal(int error) noexcept;
+  void save(keeper_memory&) const noexcept;
+
   master_starter& starter_;
   kernel::unique_fd signals_;
   master_process master_;
@@ -96,6 +108,7 @@ class keeper {
   std::uint32_t strangers_ = 0;       ///< reaped that no master has made
   std::uint32_t told_strangers_ = 0;  ///< of which this master knows
   pid_t last_guard_ = 0;              ///< which is our own
+  pid_t last_candidate_ = 0;          ///< the same, of one that was killed and not heard to its end
   std::size_t telling_ = 0;           ///< the first place that the master may not know of
   bool tell_go_ = false;
 
@@ -110,6 +123,8 @@ class keeper {
   bool answered_ = true;          ///< the same, when it was asked last
   keeper_wire::record upgraded_;  ///< the last upgrade
   bool tell_upgraded_ = false;
+  std::uint32_t known_layout_ = 0;  ///< of keeper_memory, to the program of this master
+  bool renewal_due_ = false;
 
   kernel::taken_signals taking_ = kernel::taken_signals::all;
   std::optional<siginfo_t> waiting_;  ///< for room in the master's queue

@@ -5,16 +5,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "keeper/keeper.hpp"
+#include "keeper/memory.hpp"
 #include "kernel/child_statuses.hpp"
 #include "kernel/descent.hpp"
 #include "kernel/descriptors.hpp"
@@ -37,6 +41,8 @@ constexpr const char* guard_short_name = "prefork-guard";
 /// By which a program knows that it is to be a master: "FD:PID", the inherited socket and the
 /// keeper.
 constexpr const char* keeper_variable = "SUPERVISOR_KEEPER";
+/// By which it knows that it is to be the keeper that this process was before: "FD", the memory.
+constexpr const char* renewal_variable = "SUPERVISOR_KEEPER_MEMORY";
 constexpr std::size_t longest_variable = 64;
 
 /// How long the end waits for what was killed; long only where the kernel itself hangs.
@@ -100,10 +106,46 @@ bool inherit_link() {
 }
 
 std::vector<std::string> environment_of_masters() {
-  std::vector<std::string> all{std::string(longest_variable, '\0'),
-                               kernel::listeners_to_remember(::getpid())};
-  for (char** each = environ; each && *each; ++each) all.emplace_back(*each);
+  auto listeners = kernel::listeners_to_remember(::getpid());
+  auto name = listeners.substr(0, listeners.find('=') + 1);
+  std::vector<std::string> all{std::string(longest_variable, '\0'), std::move(listeners)};
+  for (char** each = environ; each && *each; ++each)
+    if (!std::string_view(*each).starts_with(name)) all.emplace_back(*each);
   return all;
+}
+
+/// Where a keeper has executed this program in its own place.
+bool inherit_memory(keeper_memory& left, kernel::unique_fd& memory) {
+  const char* value = std::getenv(renewal_variable);
+  if (!value) return false;
+  int fd = std::atoi(value);
+  ::unsetenv(renewal_variable);
+  auto size = ::pread(fd, &left, sizeof left, 0);
+  auto least = static_cast<ssize_t>(offsetof(keeper_memory, places));
+  if (size < least || left.keeper != ::getpid()) return false;
+  memory.reset(fd);
+  // What it has not written is 0.
+  auto* bytes = reinterpret_cast<char*>(&left);
+  if (left.size < sizeof left) std::fill(bytes + left.size, bytes + sizeof left, '\0');
+  return true;
+}
+
+int be_keeper(int argc, char** argv, keeper& self) {
+  show_title(argc, argv);
+  kernel::release_image();
+  auto end = self.run();
+  kernel::end_descendants(last_wait);
+  if (end.by_signal) kernel::end_by_signal(end.number);
+  return end.number;
+}
+
+int renew_keeper(int argc, char** argv, const keeper_memory& left, kernel::unique_fd memory) {
+  sigset_t all;
+  auto signals = kernel::take_all_signals(all);
+  master_starter starter(argc, argv, left);
+  keeper self(left, memory.get(), starter, std::move(signals));
+  memory.reset();
+  return be_keeper(argc, argv, self);
 }
 
 }  // namespace
@@ -121,6 +163,26 @@ master_starter::master_starter(int argc, char** argv, const sigset_t& mask)
       environment_(environment_of_masters()),
       mask_(mask),
       descriptors_(kernel::descriptor_limit()) {}
+
+master_starter::master_starter(int argc, char** argv, const keeper_memory& left)
+    : master_starter(argc, argv, left.mask) {
+  path_ = left.path;
+  descriptors_ = left.descriptors;
+}
+
+bool master_starter::save(keeper_memory& left) const noexcept {
+  left.mask = mask_;
+  left.descriptors = descriptors_;
+  if (path_.size() >= sizeof left.path) return false;
+  std::copy(path_.begin(), path_.end(), left.path);
+  return true;
+}
+
+int master_starter::execute_here(int memory) noexcept {
+  std::snprintf(environment_.get()[0], longest_variable, "%s=%d", renewal_variable, memory);
+  ::syscall(SYS_execveat, program_.get(), "", arguments_.get(), environment_.get(), AT_EMPTY_PATH);
+  return errno;
+}
 
 std::optional<master_process> master_starter::fork_first() noexcept {
   auto [ours, theirs] = make_sockets();
@@ -181,6 +243,9 @@ master_process master_starter::start_guard(const keeper_store& held) noexcept {
 
 std::optional<int> become_keeper(int argc, char** argv) {
   if (inherit_link()) return std::nullopt;
+  keeper_memory left{};
+  kernel::unique_fd memory;
+  if (inherit_memory(left, memory)) return renew_keeper(argc, argv, left, std::move(memory));
   kernel::fill_standard_descriptors();
   if (kernel::child_statuses_are_lost()) std::signal(SIGCHLD, SIG_DFL);  // ignored by inheritance
   sigset_t before;
@@ -195,12 +260,8 @@ std::optional<int> become_keeper(int argc, char** argv) {
   }
   kernel::raise_descriptor_limit();  // it holds as many as the master
   kernel::close_inherited();         // listening sockets among it, which the master may close
-  show_title(argc, argv);
-  kernel::release_image();
-  auto end = keeper(std::move(*first), starter, std::move(signals)).run();
-  kernel::end_descendants(last_wait);
-  if (end.by_signal) kernel::end_by_signal(end.number);
-  return end.number;
+  keeper self(std::move(*first), starter, std::move(signals));
+  return be_keeper(argc, argv, self);
 }
 
 void be_master() noexcept {

@@ -32,12 +32,15 @@ struct keeper_link {
 };
 
 class keeper_store;
+struct keeper_memory;
 
 /// Makes masters. All that takes memory is done when it is made.
 class master_starter {
  public:
   /// `mask`: the signals that masters are to have blocked.
   master_starter(int argc, char** argv, const sigset_t& mask);
+  /// As another program has left it, in this process.
+  master_starter(int argc, char** argv, const keeper_memory&);
   /// The program, executed again. Without a pid: it could not be.
   master_process start() noexcept;
   /// A fork of this process. In the master, a pid of 0, and the link can be taken.
@@ -56,6 +59,12 @@ class master_starter {
   void try_next() noexcept { tried_ = std::move(next_); }
   void go_back() noexcept { tried_.reset(); }
   void keep() noexcept { program_ = std::move(tried_); }
+
+  /// False where that is not possible.
+  bool save(keeper_memory&) const noexcept;
+  /// The program of masters in this process, with that memory inherited. Returns errno where it
+  /// cannot be executed.
+  int execute_here(int memory) noexcept;
 
  private:
   /// As execve(2) takes them.

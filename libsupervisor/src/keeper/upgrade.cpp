@@ -96,6 +96,7 @@ void keeper::promote_candidate() noexcept {
 /// One that is not heard any more.
 void keeper::end_candidate(upgrade_result why) noexcept {
   kernel::send_signal(candidate_.pidfd.get(), SIGKILL);
+  last_candidate_ = candidate_.pid;
   end_upgrade(why, last_record_.end);
 }
 
@@ -118,6 +119,8 @@ void keeper::go_on_with_trial() noexcept {
       starter_.keep();
       on_trial_ = false;
       deadline_ = never;
+      renewal_due_ = known_layout_ >= keeper_memory::layout;
+      if (!renewal_due_) tell_of_renewal(ENOEXEC);
       return;
     case trial_verdict::hung:
       hung_ = true;

@@ -15,7 +15,8 @@ enum class kind : std::uint32_t {
   settled = 3,  ///< what is held is enough for another master to go on from
   over = 4,     ///< its end is the end of all
   upgrade = 8,  ///< another is to go on from what is held, of the program that is on disk now
-  well = 9,     ///< it is still there
+  well = 9,     ///< it is still there; `count`: the newest keeper_memory::layout that its program
+                ///< takes over, and each before that
   // Of the keeper.
   held = 5,   ///< at `index` is the descriptor that comes along; of the process `pid`, if that is
               ///< not 0
@@ -27,6 +28,8 @@ enum class kind : std::uint32_t {
   upgraded = 12,   ///< how the last upgrade went: `count`, one of upgrade_result; `end`: of whoever
                    ///< could not go on. News, if `pid` is not 0
   strangers = 17,  ///< `count`: those it has reaped that no master has made
+  renewed = 18,    ///< this is the keeper of the new program, if `count` is not 0; else it stays of
+                   ///< the one before, for errno is `end.status`
   // Of the keeper, to a master that may come: it is not told what is held yet.
   check = 13,  ///< the state comes along
   // And its answers; or else it ends.
