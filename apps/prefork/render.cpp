@@ -167,14 +167,28 @@ std::string render_work(const json::object& slot) {
   return phase == "busy" ? words : phase + ": " + words;
 }
 
+namespace {
+
+/// A line about the last upgrade, if that is not what runs.
+std::string failed_upgrade(const json::object& master) {
+  auto* last = master.if_contains("upgrade");
+  if (!last || !last->is_object()) return {};
+  auto end = text_in(last->get_object(), "end");
+  if (end == "committed") return {};
+  return fmt::format("the last upgrade {}: {}\n", end == "failed" ? "failed" : "was rolled back",
+                     text_in(last->get_object(), "why"));
+}
+
+}  // namespace
+
 std::string render_status(const json::object& status, bool wide) {
   std::string head;
   auto* about = status.if_contains("master");
   if (about && about->is_object()) {
     auto& master = about->get_object();
-    head =
-        fmt::format("{} {}, pid {}, up {}\n\n", text_in(master, "name"), text_in(master, "version"),
-                    text_in(master, "main_pid"), render_uptime(number_in(master, "uptime_s")));
+    head = fmt::format("{} {}, pid {}, up {}\n{}\n", text_in(master, "name"),
+                       text_in(master, "version"), text_in(master, "main_pid"),
+                       render_uptime(number_in(master, "uptime_s")), failed_upgrade(master));
   }
   std::vector<row> rows;
   rows.push_back(wide ? row{"NAME", "READY", "STATE", "RESTARTS", "UPTIME", "PID", "GENERATION",

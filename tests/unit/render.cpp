@@ -35,6 +35,20 @@ BOOST_AUTO_TEST_CASE(the_table_says_what_is_wrong_and_what_comes_next) {
              "web.1  no     backing off  4         -       -     next start in 7 s, exit 70\n");
 }
 
+BOOST_AUTO_TEST_CASE(an_upgrade_that_is_not_what_runs_is_told) {
+  auto status = example();
+  auto& upgrade = status.at("master").as_object()["upgrade"];
+  auto head = [&](const char* end) {
+    upgrade = {{"end", end}, {"why", "exit 3"}};
+    return app::render_status(status, false).substr(0, 80);
+  };
+  BOOST_TEST(head("failed").find("7 s\nthe last upgrade failed: exit 3\n\nNAME") !=
+             std::string::npos);
+  BOOST_TEST(head("rolled_back").find("\nthe last upgrade was rolled back: exit 3\n\nNAME") !=
+             std::string::npos);
+  BOOST_TEST(head("committed").find("7 s\n\nNAME") != std::string::npos);
+}
+
 BOOST_AUTO_TEST_CASE(one_that_reloads_is_ready_all_the_same) {
   auto status = example();
   auto& pool = status.at("pools").as_array().at(0).as_object();
