@@ -206,7 +206,11 @@ BOOST_FIXTURE_TEST_CASE(one_that_tells_by_a_newline_stores_nothing, fixture) {
   what.ready_descriptor = 3;
   run_to_its_end(launch_in_slot(what));
   BOOST_TEST(stored().empty());
-  run_to_its_end(launch_in_slot(what));
+  // Nor is it given what others have stored.
+  run_to_its_end(launch_in_slot({"store", "b=2", "exit", "0"}));
+  auto next = launch_in_slot(what);
+  run_to_its_end(next);
+  BOOST_TEST(report(next).status.success());
 }
 
 BOOST_FIXTURE_TEST_CASE(without_a_descriptor_nothing_is_stored, fixture) {

@@ -84,6 +84,8 @@ BOOST_AUTO_TEST_CASE(it_outlives_the_master) {
     app.kill_master();
     BOOST_TEST(names_in(app) == R"(["state"]["state"])");
   }
+  BOOST_TEST(app.ask({"upgrade"}).code == 0);
+  BOOST_TEST(names_in(app) == R"(["state"]["state"])");
   ::kill(app.workers().back(), SIGKILL);
   app.wait_for_text("4 is state has of slot 1");
   app.wait_ready(3);

@@ -141,9 +141,11 @@ BOOST_AUTO_TEST_CASE(a_listener_that_is_closed_after_a_succession_is_closed) {
   auto applied = app.ask({"apply", file});
   BOOST_TEST(applied.code == 0, applied.err);
   BOOST_TEST(test::http_request(place / "after", "/pid").answer().status == 200);
-  // The keeper holds it no more, either.
-  auto refused = test::http_request(place / "still", "/pid").answer();
-  BOOST_TEST(refused.body == "connect: Connection refused");
+  // The keeper holds it no more, either, as soon as it has read that.
+  BOOST_TEST(test::comes_true([&] {
+    return test::http_request(place / "still", "/pid").answer().body ==
+           "connect: Connection refused";
+  }));
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
 }
@@ -192,7 +194,8 @@ BOOST_AUTO_TEST_CASE(a_reload_that_was_under_way_goes_on) {
   app.wait_for("rollout.committed");
   auto status = app.status();
   for (auto& slot : status["pools"].as_array()[0].at("slots").as_array())
-    BOOST_TEST(slot.at("generation").as_int64() == 2);
+    if (slot.at("state").as_string() != "stopping")  // the last of the old ones may still leave
+      BOOST_TEST(slot.at("generation").as_int64() == 2);
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
 }

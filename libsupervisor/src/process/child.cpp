@@ -57,7 +57,7 @@ void child::start_command(const listener_list& listeners, const kernel::credenti
     around.program = program;
     around.who = who;
     around.listeners = listeners;
-    around.stored = stored_.of(view_.key.pool, request_.slot);
+    if (most_stored()) around.stored = stored_.of(view_.key.pool, request_.slot);
     around.notify_socket = address;
     around.slot = request_.slot;
     around.in = null.get();
@@ -118,6 +118,7 @@ void child::start_function(std::shared_ptr<mold_program> mold,
 
 /// It finds them on its channel: they are sent before there is anybody to read.
 void child::give_stored() {
+  if (most_stored() == 0) return;
   std::string names;
   std::vector<int> files;
   for (auto& [name, file] : stored_.of(view_.key.pool, request_.slot)) {
@@ -279,6 +280,11 @@ void child::tell_terms(const leave_terms& terms) noexcept {
   notify_->send({text, static_cast<std::size_t>(size)});
 }
 
+/// What it is given must not come to stand where it says that it is ready.
+std::size_t child::most_stored() const noexcept {
+  return what_->ready == readiness::newline ? 0 : what_->fd_store_max;
+}
+
 /// What is left of the group of one that is dead has nothing to store: its slot may be another's.
 void child::store(notification& said) {
   if (view_.over()) return;
@@ -289,9 +295,7 @@ void child::store(notification& said) {
   about.generation = request_.generation;
   about.child = view_.id;
   about.pid = view_.pid;
-  // They would come to stand where it says that it is ready.
-  bool in_the_way = what_->ready == readiness::newline;
-  stored_.obey(std::move(about), said, in_the_way ? 0 : what_->fd_store_max);
+  stored_.obey(std::move(about), said, most_stored());
 }
 
 void child::on_notification(notification& said) {

@@ -81,6 +81,7 @@ class child : public std::enable_shared_from_this<child> {
 
   void on_order(made_worker, std::optional<launch_error>);
   void on_notification(notification&);
+  std::size_t most_stored() const noexcept;
   void store(notification&);
   bool read_ready();
   void on_died(exit_status);

@@ -216,9 +216,6 @@ void kernel_host::end_leftovers() {
   for (auto& left : store.take_rest()) store.drop(left.where);
   for (pid_t pid : services_.children.strangers(std::exchange(found_, {})))
     kernel::kill_worker_of(services_.options.predecessor, pid);
-  stored_.drop_others([this](auto& pool) {
-    return std::ranges::any_of(programs_, [&](auto& each) { return each.first.first == pool; });
-  });
   inherited_ = {};
   inherited_words_.clear();
   inherited_sockets_.clear();

@@ -107,13 +107,6 @@ void stored_descriptors::drop(const std::string& pool, unsigned slot) {
   note(known->first);
 }
 
-void stored_descriptors::drop_others(const std::function<bool(const std::string& pool)>& is_there) {
-  std::vector<place> gone;
-  for (auto& [at, shelf] : shelves_)
-    if (!is_there(at.first)) gone.push_back(at);
-  for (auto& [pool, slot] : gone) drop(pool, slot);
-}
-
 // What outlives this process.
 
 /// What is kept now is known to whoever comes after us.

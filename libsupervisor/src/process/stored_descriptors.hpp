@@ -30,8 +30,6 @@ class stored_descriptors {
   /// Oldest first.
   listing of(const std::string& pool, unsigned slot) const;
   void drop(const std::string& pool, unsigned slot);
-  /// What is kept for pools that are not there.
-  void drop_others(const std::function<bool(const std::string& pool)>& is_there);
 
   /// With all of them held.
   std::vector<saved_shelf> save();
