@@ -21,7 +21,7 @@ sys.dont_write_bytecode = True
 from tutorial import BLOCK, free_port  # noqa: E402
 
 root = pathlib.Path(__file__).resolve().parent.parent.parent
-OURS = r'(prefork (run|status|top|scale|reload|restart|signal|stop)\b|(/bin/)?kill -|curl |c?make |cmake/|tests/bench/(run|zero_loss) )'
+OURS = r'(prefork (run|status|top|scale|reload|upgrade|restart|signal|stop)\b|(/bin/)?kill -|curl |c?make |cmake/|tests/bench/(run|zero_loss) )'
 # What pages leave to the reader.
 NAMES = {'SLOT': '0', 'SIGNAL': 'USR1', 'TIME': '1', 'N': '2', 'DIR': '/nowhere', 'FILE': '/nowhere',
          'WORDS': 'transient', 'PROBE': 'exec:true'}

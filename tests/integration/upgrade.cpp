@@ -120,7 +120,7 @@ BOOST_AUTO_TEST_CASE(one_that_ends_too_soon_is_replaced_by_the_program_before) {
   BOOST_TEST(told.code == 0, told.err);
   BOOST_TEST(u.runs() == u.on_disk());
   app.wait_for("upgrade.rolled_back",
-               [](auto& e) { return e.at("text").as_string().ends_with("SIGSEGV"); });
+               [](auto& e) { return e.at("text").as_string().ends_with("SIGKILL"); });
   BOOST_TEST(u.runs() == runs);
   BOOST_TEST(u.shape() == before);
   BOOST_TEST(u.last_upgrade() == "rolled_back");

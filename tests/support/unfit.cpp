@@ -37,7 +37,7 @@ int serve(int argc, char** argv) {
     if (std::string(argv[i]) == "--control") how.control = argv[i + 1];
   auto decide = [](supervisor::supervisor& self) -> boost::asio::awaitable<int> {
     co_await self.sleep_for(std::chrono::seconds(1));
-    ::raise(SIGSEGV);
+    ::raise(SIGKILL);
     co_return 0;
   };
   auto idle = [](supervisor::worker&) -> boost::asio::awaitable<void> { co_return; };

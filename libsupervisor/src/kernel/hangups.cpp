@@ -40,7 +40,7 @@ void forget_hangup(int set, int fd) noexcept {
 std::optional<std::uint64_t> next_hangup(int set) noexcept {
   epoll_event event{};
   if (::epoll_wait(set, &event, 1, 0) != 1) return {};
-  return event.data.u64;
+  return std::uint64_t{event.data.u64};  // a packed field, which binds to no reference
 }
 
 }  // namespace supervisor::kernel
