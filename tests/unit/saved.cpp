@@ -210,6 +210,32 @@ BOOST_AUTO_TEST_CASE(the_state_of_a_newer_version_is_refused_in_words) {
   });
 }
 
+BOOST_AUTO_TEST_CASE(of_what_a_slot_has_stored_the_last_change_counts) {
+  saved_host all;
+  all.supervisor = write(an_example());
+  all.shelves = {{"web", 0, 1, {{"a", true, 20}}}, {"web", 1, 2, {{"b", true, 21}}}};
+  saved_memory memory(archive::write(all));
+  auto then = [&](saved_shelf shelf) {
+    saved_change change;
+    change.shelf = std::move(shelf);
+    BOOST_REQUIRE(memory.add(archive::write(change)));
+  };
+  then({"web", 0, 3, {{"a", true, 20}, {"c", false, 22}}});
+  then({"web", 1, 2, {}});
+  then({"api", 0, 1, {{"d", true, 23}}});
+  auto now = read_saved(memory).host.shelves;
+  BOOST_REQUIRE(now.size() == 2u);
+  BOOST_TEST(now[0].pool == "web");
+  BOOST_TEST(now[0].slot_id == 3u);
+  BOOST_REQUIRE(now[0].descriptors.size() == 2u);
+  BOOST_TEST(now[0].descriptors[0].name == "a");
+  BOOST_TEST(now[0].descriptors[0].polled);
+  BOOST_TEST(now[0].descriptors[1].name == "c");
+  BOOST_TEST(!now[0].descriptors[1].polled);
+  BOOST_TEST(now[0].descriptors[1].where == 22u);
+  BOOST_TEST(now[1].pool == "api");
+}
+
 BOOST_AUTO_TEST_CASE(any_bytes_at_all_are_read_or_refused) {
   auto bytes = write(an_example());
   for (std::size_t at = 0; at < bytes.size(); ++at)
