@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -224,6 +225,21 @@ BOOST_FIXTURE_TEST_CASE(memory_and_cpu_time, fixture) {
   BOOST_TEST(!host->cpu_time(id).has_value());
   BOOST_TEST(!host->memory(4711).has_value());
   BOOST_TEST((kernel::time_asleep() >= -1ms));
+}
+
+BOOST_AUTO_TEST_CASE(when_a_process_was_made_is_known_to_a_tick) {
+  auto before = std::chrono::steady_clock::now();
+  auto pid = ::fork();
+  if (pid == 0)
+    for (;;) ::pause();
+  auto after = std::chrono::steady_clock::now();
+  auto at = kernel::started_at(pid);
+  ::kill(pid, SIGKILL);
+  ::waitpid(pid, nullptr, 0);
+  BOOST_REQUIRE(at);
+  BOOST_TEST((*at >= before));
+  BOOST_TEST((*at <= after + 10ms));
+  BOOST_TEST(!kernel::started_at(pid));
 }
 
 BOOST_FIXTURE_TEST_CASE(an_accept_queue_is_counted_and_watched, fixture) {

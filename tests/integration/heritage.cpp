@@ -1,6 +1,7 @@
 // What a master finds of the one before it: workers, their ends, their words, their work.
 #include <signal.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
@@ -80,6 +81,28 @@ BOOST_AUTO_TEST_CASE(how_a_worker_ended_is_known_that_died_as_it_began) {
   auto gone = app.wait_for("worker.exited");
   BOOST_TEST(json::serialize(gone["status"]).starts_with("\"SIGBUS"), json::serialize(gone));
   app.wait_ready(2);
+  app.signal(SIGTERM);
+  BOOST_TEST(app.finish().code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_worker_has_left_behind_is_not_taken_for_one_that_was_being_made) {
+  // A job of its own that has lost its parent: as a worker leads a group in the master's session.
+  master app({"-w", "1", "-b", "127.0.0.1:0", "--", "bash", "-c",
+              "(set -m; exec 1>&- 2>&-; sleep 1001 &); exec sleep 1000"});
+  app.wait_ready(1);
+  auto before = app.master_pid();
+  pid_t left = 0;
+  BOOST_REQUIRE(test::comes_true([&] {
+    for (auto pid : supervisor::kernel::children_of(before))
+      if (test::command_of(pid) == "sleep 1001") left = pid;
+    return left != 0;
+  }));
+  BOOST_REQUIRE(::getpgid(left) == left);
+  BOOST_REQUIRE(::getsid(left) == before);
+  BOOST_TEST(app.ask({"scale", "2"}).code == 0);  // since then something has changed
+  app.kill_master();
+  BOOST_TEST(app.ask({"scale", "3"}).code == 0);  // it has gone on in everything
+  BOOST_TEST(test::command_of(left) == "sleep 1001");
   app.signal(SIGTERM);
   BOOST_TEST(app.finish().code == 0);
 }

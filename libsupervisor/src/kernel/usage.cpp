@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <ctime>
 #include <fstream>
+#include <sstream>
 #include <string>
 
 namespace supervisor::kernel {
@@ -38,6 +40,20 @@ std::optional<duration> cpu_time_of(pid_t pid) noexcept {
   timespec used{};
   if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) != 0) return {};
   return as_duration(used);
+}
+
+std::optional<time_point> started_at(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  if (!std::getline(file, text)) return {};
+  // The name may hold anything, a parenthesis too. Behind it begins field 3 of proc_pid_stat(5), of
+  // which the start is field 22: in ticks since the machine has booted.
+  std::istringstream fields(text.substr(std::min(text.rfind(')') + 1, text.size())));
+  for (int i = 3; i < 22; ++i) fields >> text;
+  std::int64_t ticks = 0;
+  if (!(fields >> ticks)) return {};
+  const duration tick = std::chrono::nanoseconds(1'000'000'000 / ::sysconf(_SC_CLK_TCK));
+  return time_point((ticks + 1) * tick - time_asleep());
 }
 
 duration time_asleep() noexcept {

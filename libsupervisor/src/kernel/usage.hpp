@@ -15,6 +15,8 @@ namespace supervisor::kernel {
 std::optional<std::uint64_t> memory_of(pid_t);
 /// CPU time of all its threads.
 std::optional<duration> cpu_time_of(pid_t) noexcept;
+/// When it was made, or up to a clock tick later.
+std::optional<time_point> started_at(pid_t);
 /// How long the machine has been suspended since it booted.
 duration time_asleep() noexcept;
 

@@ -166,7 +166,7 @@ class kernel_host final : public host {
   void go_on_with_children(const program_name&, generation&);
   lease_list leases_of(const child&, const generation&);
   void end_leftovers();
-  void keep(const saved_change&);
+  void keep(saved_change);
   void count_stranger();
 
   process_services services_;

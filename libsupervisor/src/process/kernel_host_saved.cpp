@@ -11,6 +11,8 @@
 
 #include "kernel/descent.hpp"
 #include "kernel/descriptors.hpp"
+#include "kernel/title.hpp"
+#include "kernel/usage.hpp"
 #include "process/kernel_host_impl.hpp"
 
 namespace supervisor {
@@ -20,6 +22,16 @@ namespace {
 /// Held from its first saving on.
 void hold(descriptor_store& store, held_index& where, int descriptor) {
   if (!where && descriptor >= 0) where = store.hold(descriptor);
+}
+
+/// A command is kept as soon as it is made: one that is not is younger than the last change of
+/// anything, `at`. What is older was left behind by a worker. But a mold, and what it has forked,
+/// may wait for longer to be known.
+bool was_being_made(pid_t pid, time_point at) {
+  auto name = kernel::short_name(pid);
+  if (name == mold_short_name || name == worker_short_name) return true;
+  auto began = kernel::started_at(pid);
+  return began && *began >= at;
 }
 
 /// Numbers sockets as they are asked for.
@@ -79,6 +91,7 @@ void kernel_host::save(const std::string& supervisor, bool stops) {
   all.last_child = last_;
   all.supervisor = supervisor;
   all.strangers_reaped = strangers_reaped_;
+  all.at = now();
   socket_numbers numbers(store, all);
   all.listeners = numbers(listeners_.names());
   for (auto& [name, program] : programs_) {
@@ -112,8 +125,9 @@ void kernel_host::count_stranger() {
 }
 
 /// Before the first save there is nothing to add to: that will have it all.
-void kernel_host::keep(const saved_change& change) {
+void kernel_host::keep(saved_change change) {
   if (!saved_) return;
+  change.at = now();
   bool added = saved_->add(archive::write(change));
   if (!added || saved_->runs_short()) services_.save_anew();
 }
@@ -215,7 +229,8 @@ void kernel_host::end_leftovers() {
   auto& store = *services_.options.store;
   for (auto& left : store.take_rest()) store.drop(left.where);
   for (pid_t pid : services_.children.strangers(std::exchange(found_, {})))
-    kernel::kill_worker_of(services_.options.predecessor, pid);
+    if (was_being_made(pid, inherited_.at))
+      kernel::kill_worker_of(services_.options.predecessor, pid);
   inherited_ = {};
   inherited_words_.clear();
   inherited_sockets_.clear();

@@ -110,6 +110,7 @@ struct saved_host {
   std::string supervisor;  ///< what host::save() was given
   std::uint64_t strangers_reaped = 0;
   std::vector<saved_shelf> shelves;
+  time_point at{};  ///< when that was so
 };
 
 /// What has changed since.
@@ -119,6 +120,7 @@ struct saved_change {
   child_id gone = 0;
   std::uint64_t strangers_reaped = 0;  ///< by now, where that is what has changed
   std::optional<saved_shelf> shelf;    ///< as it is now
+  time_point at{};                     ///< of the change
 };
 
 class saved_memory;
@@ -135,6 +137,7 @@ saved_parts read_saved(const saved_memory&);
 /// Brings it up to date; what the supervisor says is left to it.
 inline void take_in(saved_host& all, saved_change change) {
   all.strangers_reaped = std::max(all.strangers_reaped, change.strangers_reaped);
+  all.at = std::max(all.at, change.at);
   if (auto& now = change.shelf) {
     std::erase_if(all.shelves,
                   [&](auto& each) { return each.pool == now->pool && each.slot == now->slot; });
@@ -220,11 +223,12 @@ template <typename Archive>
 void fields(Archive& a, saved_host& h) {
   a(1, h.version)(2, h.program)(3, h.last_child)(4, h.sockets)(5, h.listeners)(6, h.programs);
   a(7, h.children)(8, h.supervisor)(9, h.relays)(10, h.strangers_reaped)(11, h.shelves);
+  a(12, h.at);
 }
 
 template <typename Archive>
 void fields(Archive& a, saved_change& c) {
-  a(1, c.supervisor)(2, c.child)(3, c.gone)(4, c.strangers_reaped)(5, c.shelf);
+  a(1, c.supervisor)(2, c.child)(3, c.gone)(4, c.strangers_reaped)(5, c.shelf)(6, c.at);
 }
 
 }  // namespace supervisor
