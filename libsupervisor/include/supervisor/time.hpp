@@ -1,7 +1,14 @@
 // Time as supervision sees it.
 #pragma once
 
+// Of <chrono> only its clocks, times and durations are needed here. Its calendar and streams, which
+// C++20 has put into the same header, take a compiler longer than all of our own headers together.
+#include <version>
+#if defined(__GLIBCXX__) && __has_include(<bits/chrono.h>)
+#include <bits/chrono.h>
+#else
 #include <chrono>
+#endif
 
 namespace supervisor {
 
