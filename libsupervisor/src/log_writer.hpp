@@ -4,11 +4,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/system/system_error.hpp>
 #include <csignal>
+#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,6 +46,7 @@ class log_output {
     }
     return silent_ || kernel::write_now(file_ ? file_.get() : STDERR_FILENO, line);
   }
+  bool holds() const noexcept { return held_.has_value(); }
   /// Writes what was held back, and holds nothing any more.
   void release() {
     auto lines = std::exchange(held_, std::nullopt);
@@ -79,12 +83,18 @@ class log_output {
 /// worker, and neither a replacement nor a signal's handler is to wait for that.
 class log_writer {
  public:
-  log_writer(boost::asio::io_context& context, const log_options& options)
+  /// `logged` is called with the id of each event once it is written.
+  log_writer(boost::asio::io_context& context, const log_options& options,
+             std::function<void(std::uint64_t)> logged)
       : context_(context),
+        logged_(std::move(logged)),
         storm_over_(context),
         output_(options.file),
         sink_(options, [this](std::string_view line) { return output_.write(line); }) {}
-  ~log_writer() { flush_all(); }
+  ~log_writer() {
+    logged_ = {};  // whoever is told may be gone
+    flush_all();
+  }
 
   void write(const event& e) {
     bool reopening = e.kind == event_kind::signal_received && e.number == SIGUSR1;
@@ -106,16 +116,24 @@ class log_writer {
     sink_.output_line(pool, slot, is_stderr, line);
   }
   void flush() noexcept {
-    for (auto& e : waiting_) sink_.write(e);
+    for (auto& e : waiting_) {
+      sink_.write(e);
+      last_ = std::max(last_, e.id);
+      tell();
+    }
     waiting_.clear();
   }
   void release() {
     flush_all();
     output_.release();
+    tell();
   }
   void drop() { output_.drop(); }
 
  private:
+  void tell() const {
+    if (logged_ && !output_.holds()) logged_(last_);
+  }
   void flush_all() noexcept {
     digest_.expire(never, waiting_);
     flush();
@@ -134,6 +152,8 @@ class log_writer {
   }
 
   boost::asio::io_context& context_;
+  std::function<void(std::uint64_t)> logged_;
+  std::uint64_t last_ = 0;
   boost::asio::steady_timer storm_over_;
   time_point due_ = never;
   log_output output_;

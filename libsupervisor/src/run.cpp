@@ -48,26 +48,6 @@ namespace supervisor {
 
 namespace {
 
-/// From a failure before anything was started.
-start_failure explain(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const start_failure& known) {
-    return known;
-  } catch (const boost::system::system_error& error) {
-    // What could not be opened, and the way out, are in its words.
-    if (error.code() == boost::system::errc::address_in_use)
-      return {exit_code::conflict, words_of(error)};
-    return {code_of(error), words_of(error)};
-  } catch (const std::invalid_argument& error) {
-    return {exit_code::usage, error.what()};
-  } catch (const std::exception& error) {
-    return {exit_code::failed, error.what()};
-  } catch (...) {
-    return {exit_code::failed, "an exception of unknown type"};
-  }
-}
-
 /// How long the end waits for what was killed.
 constexpr auto last_wait = std::chrono::seconds(10);
 
@@ -108,6 +88,7 @@ class master {
   void finish_what_came();
   void tell_of_upgrade();
   void make_host(bool functions);
+  void log_what_another_has_not();
   void serve_control();
   asio::awaitable<void> run_policy(policy decide);
   int tell(std::string_view what, const std::exception_ptr& failure);
@@ -136,7 +117,10 @@ class master {
 master::master(int argc, char** argv, run_options options, bool functions)
     : options_(std::move(options)),
       arguments_(argv, argv + argc),
-      log_(context_, options_.log),
+      log_(context_, options_.log,
+           [this](std::uint64_t event) {
+             if (host_) host_->note_logged(event);
+           }),
       journal_([] {
         return std::pair<time_point, wall_time>(std::chrono::steady_clock::now(),
                                                 std::chrono::system_clock::now());
@@ -164,6 +148,7 @@ void master::begin(bool functions) {
   take_control();
   take_pidfile();
   make_host(functions);
+  log_what_another_has_not();
   self_.emplace(*host_, journal_, options_.name);
   serve_control();
   reporter_.begin(*host_, *self_);
@@ -282,6 +267,7 @@ void master::make_host(bool functions) {
   if (keeper_ && !options_.die_with_master) {
     how.store = &*keeper_;
     how.saved = std::move(saved_);
+    how.before_save = [this] { started_ ? log_.release() : log_.flush(); };
     if (auto& before = keeper_->predecessor()) how.predecessor = before->pid;
     how.end_with_thread = false;
   }
@@ -293,6 +279,16 @@ void master::make_host(bool functions) {
     reporter_.keep(name, place, socket);
   };
   host_ = make_kernel_host(context_.get_executor(), journal_, std::move(how));
+}
+
+/// What it has recorded, and could not write any more.
+void master::log_what_another_has_not() {
+  auto parts = host_->saved();
+  // Behind the whole, before which all was written.
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    auto step = read_step(parts[i]);
+    if (step.what.id > host_->last_logged()) log_.write(step.what);
+  }
 }
 
 void master::serve_control() {

@@ -29,4 +29,24 @@ inline int code_of(const boost::system::system_error& error) {
   return denied ? exit_code::denied : exit_code::usage;
 }
 
+/// From a failure before anything was started.
+inline start_failure explain(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const start_failure& known) {
+    return known;
+  } catch (const boost::system::system_error& error) {
+    // What could not be opened, and the way out, are in its words.
+    if (error.code() == boost::system::errc::address_in_use)
+      return {exit_code::conflict, words_of(error)};
+    return {code_of(error), words_of(error)};
+  } catch (const std::invalid_argument& error) {
+    return {exit_code::usage, error.what()};
+  } catch (const std::exception& error) {
+    return {exit_code::failed, error.what()};
+  } catch (...) {
+    return {exit_code::failed, "an exception of unknown type"};
+  }
+}
+
 }  // namespace supervisor

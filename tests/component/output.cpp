@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <boost/test/unit_test.hpp>
+#include <cstring>
+#include <memory>
 
 #include "kernel/descriptors.hpp"
 #include "process/output.hpp"
@@ -68,6 +70,61 @@ BOOST_FIXTURE_TEST_CASE(line_without_end_is_cut_into_parts, fixture) {
   all = read(text);
   BOOST_REQUIRE(all.size() == 1u);
   BOOST_TEST(!all[0].second);
+}
+
+BOOST_FIXTURE_TEST_CASE(whoever_goes_on_from_another_tells_each_line_once, fixture) {
+  using supervisor::output_in_hand;
+  const std::uint32_t held = 7;
+  auto hand = std::make_shared<output_in_hand>();
+  std::string rest;
+  std::vector<std::string> told;
+  /// As a process leaves it that is killed just before it tells a line.
+  struct death {
+    std::vector<std::string> told;
+    std::string rest;
+    std::shared_ptr<output_in_hand> hand = std::make_shared<output_in_hand>();
+  };
+  std::vector<death> deaths;
+  auto die = [&] {
+    auto& last = deaths.emplace_back(told, rest);
+    std::memcpy(static_cast<void*>(last.hand.get()), hand.get(), sizeof *hand);
+  };
+  auto pipe = kernel::make_output_pipe();
+  supervisor::line_reader reader(
+      context.get_executor(), std::move(pipe.ours),
+      [&](std::string_view line, bool) {
+        die();
+        told.emplace_back(line);
+      },
+      [] {});
+  reader.keep([&] { return hand; }, held);
+  reader.on_rest([&] {
+    die();
+    rest = reader.rest();
+    die();
+  });
+  for (const std::string text : {"beg", "in", "ning\nsecond\n\n", "third\nfour", "th\nlast\n"}) {
+    BOOST_REQUIRE(::write(pipe.theirs.get(), text.data(), text.size()) > 0);
+    context.restart();
+    context.poll();
+    die();
+    auto all = told;
+    if (!reader.rest().empty()) all.push_back(reader.rest());
+    for (auto& last : std::exchange(deaths, {})) {
+      auto next_pipe = kernel::make_output_pipe();
+      bool ended = false;
+      supervisor::line_reader next(
+          context.get_executor(), std::move(next_pipe.ours),
+          [&](std::string_view line, bool) { last.told.emplace_back(line); },
+          [&] { ended = true; });
+      next.keep([&] { return last.hand; }, held);
+      next.go_on(last.rest);
+      next_pipe.theirs.reset();
+      BOOST_REQUIRE(run_until([&] { return ended; }));
+      BOOST_TEST(last.told == all, boost::test_tools::per_element());
+      BOOST_TEST(last.hand->pipe() == 0u);
+    }
+  }
 }
 
 BOOST_AUTO_TEST_CASE(tail_keeps_the_last_lines) {

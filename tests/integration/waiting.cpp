@@ -58,7 +58,8 @@ BOOST_AUTO_TEST_CASE(a_reload_is_answered_by_the_next_master) {
   app.kill_master();
   app.kill_master();
   app.open();
-  BOOST_TEST(client.finish().code == 0);
+  auto told = client.finish();
+  BOOST_TEST(told.code == 0, told.err + app.log());
   BOOST_TEST(app.status()["pools"].as_array()[0].at("generation").as_int64() == 2);
   end(app);
 }

@@ -202,8 +202,8 @@ std::optional<json::object> master::next() {
   }
 }
 
-pid_t master::master_pid() const {
-  for (auto child : supervisor::kernel::children_of(pid()))
+pid_t master_of(pid_t keeper) {
+  for (auto child : supervisor::kernel::children_of(keeper))
     if (supervisor::kernel::short_name(child) == "prefork-master") return child;
   return 0;
 }

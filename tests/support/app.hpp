@@ -64,6 +64,9 @@ ending run(const strings& command);
 /// prefork with these arguments, to its end.
 ending prefork(strings arguments);
 
+/// The master below a keeper; 0: there is none.
+pid_t master_of(pid_t keeper);
+
 /// A running master with a control socket and a directory of its own; its log is read as events.
 class master {
  public:
@@ -75,8 +78,7 @@ class master {
   const temporary_directory& directory() const noexcept { return directory_; }
   std::string control() const { return directory_ / "c.sock"; }
   void signal(int number) { process_.signal(number); }
-  /// The keeper's child; 0: there is none.
-  pid_t master_pid() const;
+  pid_t master_pid() const { return master_of(pid()); }
   /// SIGKILL, and waits until another has its place.
   void kill_master();
   void wait_for_next_master(pid_t before);

@@ -86,22 +86,23 @@ BOOST_AUTO_TEST_CASE(holds_what_a_killed_process_has_added) {
 
 BOOST_AUTO_TEST_CASE(that_is_damaged_is_refused) {
   auto memory = kernel::make_fixed_memory("test", 4096);
+  constexpr std::uint64_t head = saved_memory::begin;
   auto write = [&](std::uint64_t used, std::uint64_t size) {
-    const std::uint64_t words[] = {used, size};
-    BOOST_REQUIRE(::pwrite(memory.get(), words, sizeof words, 0) == sizeof words);
+    BOOST_REQUIRE(::pwrite(memory.get(), &used, sizeof used, 0) == sizeof used);
+    BOOST_REQUIRE(::pwrite(memory.get(), &size, sizeof size, head) == sizeof size);
   };
   auto reads = [&] { return saved_memory(kernel::unique_fd(::dup(memory.get()))).read().size(); };
   for (auto [used, size] : {std::pair<std::uint64_t, std::uint64_t>{0, 0},
-                            {8, 0},
-                            {12, 0},
+                            {head, 0},
+                            {head + 4, 0},
                             {4097, 1},
-                            {24, 9},
-                            {24, ~0ull},
+                            {head + 16, 9},
+                            {head + 16, ~0ull},
                             {~0ull, ~0ull}}) {
     write(used, size);
     BOOST_CHECK_THROW(reads(), std::runtime_error);
   }
-  write(24, 8);
+  write(head + 16, 8);
   BOOST_TEST(reads() == 1u);
 }
 

@@ -192,6 +192,9 @@ class host {
   /// What another process has saved, whose children these are now: all, then what had changed
   /// since; empty: nothing.
   virtual std::vector<std::string> saved() const { return {}; }
+  /// That event, and those before it, are in the log; kept beside what is saved.
+  virtual void note_logged([[maybe_unused]] std::uint64_t event) noexcept {}
+  virtual std::uint64_t last_logged() const noexcept { return 0; }
   /// Of a host that is kept: has its program replaced by what is on disk now. Another process goes
   /// on then; where none can, calls `failed` from the loop, with why.
   virtual void upgrade([[maybe_unused]] std::function<void(std::string)> failed) {}

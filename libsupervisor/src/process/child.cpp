@@ -158,7 +158,9 @@ void child::read(std::optional<line_reader>& reader, kernel::unique_fd pipe, boo
           services_.options.on_line(view_.key, request_.slot, is_stderr, line);
       },
       [this] { on_output_ended(); });
-  if (services_.keep) reader->on_rest([this] { note(); });
+  if (!services_.keep) return;
+  reader->on_rest([this] { note(); });
+  reader->keep(services_.output_in_hand, is_stderr ? held_.err : held_.out);
 }
 
 void child::on_order(made_worker made, std::optional<launch_error> error) {

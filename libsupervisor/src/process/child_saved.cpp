@@ -73,8 +73,6 @@ bool child::go_on(const saved_child& saved, const kernel::credentials& who,
     ready_ = watched_fd(services_.executor, std::move(newline), [this] { read_ready(); });
   read(out_, store.take(saved.out), false);
   read(err_, store.take(saved.err), true);
-  if (out_) out_->begin_with(saved.out_rest);
-  if (err_) err_->begin_with(saved.err_rest);
   hold(held_process(services_.executor, saved.pid, std::move(pidfd)));
   started_ = saved.started;
   if (cell_) {
@@ -82,6 +80,8 @@ bool child::go_on(const saved_child& saved, const kernel::credentials& who,
     view_.ready |= sample()->now == scoreboard::phase::serving;
     begin_sampling();
   }
+  if (out_) out_->go_on(saved.out_rest);
+  if (err_) err_->go_on(saved.err_rest);
   return true;
 }
 

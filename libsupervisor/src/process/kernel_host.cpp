@@ -69,6 +69,8 @@ void kernel_host::open_program(const std::string& pool, std::uint64_t number,
     program.mold->open();
   } else {
     if (!program.view.open) open_command(program);
+    // It may have been opened, and workers made, just before a death, and be in no whole yet.
+    if (added) go_on_with_children(it->first, program);
     if (changed) asio::post(services_.executor, std::move(changed));
   }
 }

@@ -40,6 +40,8 @@ struct kernel_host_options {
   descriptor_store* store = nullptr;
   /// What another process has saved there; null: none has.
   std::shared_ptr<saved_memory> saved;
+  /// Called before what has changed becomes part of a whole, and is known as a change no more.
+  std::function<void()> before_save = [] {};
   pid_t predecessor = 0;  ///< that process, whose children are our parent's by now
   /// Descendants whose parent dies fall to this process, which reaps them. It needs SIGCHLD then.
   bool reaps_orphans = false;

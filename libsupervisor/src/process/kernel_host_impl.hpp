@@ -108,6 +108,12 @@ class kernel_host final : public host {
   bool is_kept() const noexcept override { return services_.options.store != nullptr; }
   void save(const std::string& supervisor, bool stops) override;
   void save_change(const std::string& supervisor) override;
+  void note_logged(std::uint64_t event) noexcept override {
+    if (saved_) saved_->logged() = event;
+  }
+  std::uint64_t last_logged() const noexcept override {
+    return saved_ ? saved_->logged().load() : 0;
+  }
   void want_save() override { services_.save_anew(); }
   void on_save_wanted(std::function<void()> wanted) override {
     services_.save_anew = std::move(wanted);

@@ -86,6 +86,7 @@ saved_parts read_saved(const saved_memory& memory) {
 void kernel_host::save(const std::string& supervisor, bool stops) {
   auto& store = *services_.options.store;
   end_leftovers();
+  services_.options.before_save();
   saved_host all;
   all.program = services_.options.program;
   all.last_child = last_;
@@ -136,6 +137,9 @@ void kernel_host::inherit() {
   auto& store = *services_.options.store;
   store.on_end([this](held_index where, auto& last) { services_.children.ended_at(where, last); });
   services_.keep = [this](auto& change) { keep(change); };
+  services_.output_in_hand = [this] {
+    return saved_ ? std::shared_ptr<output_in_hand>(saved_, &saved_->hand()) : nullptr;
+  };
   if (!services_.options.saved) return;
   found_ = kernel::children_of(::getppid());
   saved_ = std::move(services_.options.saved);

@@ -2,14 +2,12 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace supervisor {
 
 namespace {
-/// What is read in one turn of the loop: a child that floods its pipe must not keep it. So little
-/// because each of these bytes may be a line, which costs a system call or two to log.
-constexpr std::size_t bytes_a_turn = 1024;
 /// At the end, what a pipe holds.
 constexpr std::size_t bytes_at_the_end = 64 * 1024;
 }  // namespace
@@ -26,46 +24,54 @@ void line_reader::read() {
 }
 
 void line_reader::cut_off() {
-  for (auto i = bytes_at_the_end / bytes_a_turn; i > 0 && pipe_ && read_some(); --i) continue;
+  for (auto i = bytes_at_the_end / output_in_hand::most; i > 0 && pipe_ && read_some(); --i)
+    continue;
   if (pipe_) end();
 }
 
 bool line_reader::read_some() {
-  char buffer[bytes_a_turn];
-  ssize_t size = ::read(pipe_.get(), buffer, sizeof buffer);
-  if (size > 0) {
-    const bool had_rest = !rest_.empty();
-    take({buffer, static_cast<std::size_t>(size)});
-    if (rest_changed_ && (had_rest || !rest_.empty())) rest_changed_();
-    return true;
-  }
+  output_in_hand own{};
+  auto kept = held_ && *held_ ? hand_() : nullptr;
+  auto& hand = kept ? *kept : own;
+  hand.begin(kept ? *held_ : 0, rest_.size());
+  ssize_t size = ::read(pipe_.get(), hand.room(), output_in_hand::most);
+  if (size > 0) tell(hand, static_cast<std::size_t>(size));
+  hand.end();
+  if (size > 0) return true;
   if (size == 0 || (errno != EAGAIN && errno != EINTR)) end();
   return false;
 }
 
-void line_reader::take(std::string_view text) {
-  while (!text.empty()) {
+void line_reader::go_on(std::string rest) {
+  rest_ = std::move(rest);
+  auto hand = *held_ ? hand_() : nullptr;
+  if (!hand || hand->pipe() != *held_) return;
+  rest_.resize(std::min(rest_.size(), hand->rest()));
+  tell(*hand, hand->size());
+  hand->end();
+}
+
+void line_reader::tell(output_in_hand& hand, std::size_t size) {
+  const bool had_rest = !rest_.empty();
+  for (auto text = hand.untold(size); !text.empty(); text = hand.untold(size)) {
     auto end = text.find('\n');
     auto piece = text.substr(0, end);
     auto room = longest - rest_.size();
-    if (piece.size() > room) {
-      rest_ += piece.substr(0, room);
-      on_line_(std::exchange(rest_, {}), true);
-      text.remove_prefix(room);
-      continue;
-    }
-    if (end == text.npos) {
+    const bool partial = piece.size() > room;
+    if (!partial && end == text.npos) {
       rest_ += piece;
-      return;
+      break;
     }
+    piece = piece.substr(0, room);
     if (rest_.empty()) {
-      on_line_(piece, false);
+      on_line_(piece, partial);
     } else {
       rest_ += piece;
-      on_line_(std::exchange(rest_, {}), false);
+      on_line_(std::exchange(rest_, {}), partial);
     }
-    text.remove_prefix(end + 1);
+    hand.tell(piece.size() + (partial ? 0 : 1));
   }
+  if (rest_changed_ && (had_rest || !rest_.empty())) rest_changed_();
 }
 
 void line_reader::end() {

@@ -1,11 +1,14 @@
 // What a child writes.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "process/output_in_hand.hpp"
 #include "process/watched_fd.hpp"
 
 namespace supervisor {
@@ -25,7 +28,12 @@ class line_reader {
   int pipe() const noexcept { return pipe_.get(); }
   /// The beginning of a line whose end has not come.
   const std::string& rest() const noexcept { return rest_; }
-  void begin_with(std::string rest) { rest_ = std::move(rest); }
+  /// From now on what is read is kept where it outlives this process, once `pipe` is not 0: the
+  /// place where the store holds the pipe.
+  using keeping = std::function<std::shared_ptr<output_in_hand>()>;
+  void keep(keeping hand, const std::uint32_t& pipe) { hand_ = std::move(hand), held_ = &pipe; }
+  /// Where another process was that did so, with that line's beginning.
+  void go_on(std::string rest);
   /// Calls `changed` when that is another one, once what came before is told.
   void on_rest(std::function<void()> changed) { rest_changed_ = std::move(changed); }
   /// Takes what is there, as much as in one turn of the loop, without waiting for that.
@@ -35,12 +43,14 @@ class line_reader {
 
  private:
   bool read_some();  ///< false: nothing more for now, or the end
-  void take(std::string_view);
+  void tell(output_in_hand&, std::size_t size);
   void end();
 
   on_line on_line_;
   std::function<void()> ended_;
   std::function<void()> rest_changed_;
+  keeping hand_;
+  const std::uint32_t* held_ = nullptr;
   std::string rest_;  ///< a line not yet ended
   watched_fd pipe_;
 };

@@ -20,10 +20,10 @@ saved_memory::saved_memory(std::string_view whole)
     // As much again, so that writing wholes costs no more than writing changes, in the long run.
     : fd_(kernel::make_fixed_memory(
           "supervisor-state",
-          sizeof(head) + sizeof(length) + whole.size() + std::max(least_room, 2 * whole.size()))),
+          begin + sizeof(length) + whole.size() + std::max(least_room, 2 * whole.size()))),
       size_(kernel::size_of_memory(fd_.get())),
       head_(static_cast<head*>(kernel::map_shared(fd_.get(), size_))) {
-  head_->used = sizeof(head);
+  head_->used = begin;
   add(whole);
 }
 
@@ -53,7 +53,7 @@ std::vector<std::string> saved_memory::read() const {
   auto end = head_->used.load(std::memory_order_acquire);
   auto damaged = [] { return std::runtime_error("the saved state is damaged"); };
   if (end > size_) throw damaged();
-  for (std::uint64_t place = sizeof(head); place < end;) {
+  for (std::uint64_t place = begin; place < end;) {
     length size = 0;
     if (sizeof size > end - place) throw damaged();
     std::memcpy(&size, at(place), sizeof size);

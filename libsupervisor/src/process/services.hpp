@@ -5,6 +5,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <random>
 
@@ -16,6 +17,7 @@
 
 namespace supervisor {
 
+class output_in_hand;
 struct saved_change;
 
 struct process_services {
@@ -40,6 +42,8 @@ struct process_services {
   /// Where another may go on from us: adds to what is saved, and wants it saved anew.
   std::function<void(const saved_change&)> keep;
   std::function<void()> save_anew = [] {};
+  /// In what is saved now.
+  std::function<std::shared_ptr<::supervisor::output_in_hand>()> output_in_hand;
 };
 
 inline time_point steady_now() {

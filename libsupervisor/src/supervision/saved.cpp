@@ -190,7 +190,7 @@ template <typename Archive>
 void fields(Archive& a, saved_step& c) {
   std::optional<spec> program;
   if (c.program) program = *c.program;
-  a(1, c.what)(2, program);
+  a(1, c.what)(2, program)(3, c.beside);
   if (Archive::reads && program) c.program = std::make_shared<const spec>(std::move(*program));
 }
 
@@ -250,6 +250,7 @@ saved_step read_step(std::string_view bytes) {
 void take_in(saved_supervisor& all, const saved_step& change) {
   auto& e = change.what;
   all.last_event = std::max(all.last_event, e.id);
+  if (change.beside) all.beside = *change.beside;
   for (auto& p : all.pools) {
     if (p.state.name != e.pool) continue;
     if (change.program) p.specs.insert_or_assign(e.generation, change.program);

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,7 @@ struct saved_supervisor {
 struct saved_step {
   event what{event_kind::note};
   std::shared_ptr<const spec> program;  ///< of rollout_started
+  std::optional<std::string> beside;    ///< alone: the event is none
 };
 
 std::string write(const saved_supervisor&);

@@ -77,10 +77,7 @@ std::vector<::supervisor::group> supervisor::groups() const {
 
 bool supervisor::goes_on() const { return here().goes_on; }
 
-void supervisor::keep_beside(std::string bytes) {
-  here().beside = std::move(bytes);
-  here().save_later();
-}
+void supervisor::keep_beside(std::string bytes) { here().keep_beside(std::move(bytes)); }
 const std::string& supervisor::kept_beside() const { return here().beside; }
 
 std::vector<::supervisor::pool> supervisor::pools() const {

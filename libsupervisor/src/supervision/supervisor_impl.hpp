@@ -91,10 +91,11 @@ struct supervisor::impl : std::enable_shared_from_this<impl> {
   std::shared_ptr<upgrade_attempt> upgrading;  ///< there is one under way
   bool goes_on = false;
   std::string beside;  ///< saved for another room
-  void save_later();
+  void keep_beside(std::string);
 
  private:
   void keep(const event&);
+  void save_later();
   void save();
   void tell_dependents(std::string_view changed);
   std::optional<std::string> find_circle(const std::string& pool, const spec&) const;

@@ -74,7 +74,8 @@ void supervisor::impl::restore() {
 void supervisor::impl::keep(const event& e) {
   last_event_ = e.id;
   if (!outside.is_kept()) return;
-  if (!e.pool.empty() || !e.group.empty()) {
+  // Signals may come by the ten thousand, and nothing follows from one of them alone.
+  if (e.kind != event_kind::signal_received) {
     saved_step change;
     change.what = e;
     if (auto p = e.kind == event_kind::rollout_started ? find(e.pool) : nullptr)
@@ -82,6 +83,14 @@ void supervisor::impl::keep(const event& e) {
     outside.save_change(write(change));
   }
   if (is_for_all(e.kind)) save_later();
+}
+
+void supervisor::impl::keep_beside(std::string bytes) {
+  beside = std::move(bytes);
+  if (!outside.is_kept()) return;
+  saved_step change;
+  change.beside = beside;
+  outside.save_change(write(change));
 }
 
 /// Once what the event concerns has taken it in, and before it is told anywhere. One that goes on
