@@ -21,7 +21,6 @@ struct supervisor::impl::upgrade_attempt {
 
 asio::awaitable<outcome> supervisor::impl::upgrade() {
   if (stop_requested || stop_announced || stopping)
-
     return answer(failure(errc::pool_closed, "the master is stopping"));
   if (upgrading) return answer(failure(errc::upgrading, ""));
   if (!outside.is_kept()) return answer(failure(errc::no_keeper, ""));
