@@ -205,7 +205,7 @@ void master::tell_of_upgrade() {
   bool is_news = last && last->pid;
   if (is_news) journal_.record(event_of_upgrade(*last));
   end_of_upgrade_ =
-      answer_of_upgrade(is_news ? words_of_upgrade(*last) : "the master ended before it was begun");
+      answer_of_upgrade(is_news ? words_of_upgrade(*last) : "the master ended meanwhile");
   if (server_) server_->look_at_upgrade();
 }
 

@@ -205,6 +205,36 @@ BOOST_AUTO_TEST_CASE(the_master_that_was_to_be_replaced_may_die) {
   u.end();
 }
 
+BOOST_AUTO_TEST_CASE(the_master_that_was_to_be_replaced_may_hang) {
+  upgradable u({"-w", "1", "-b", "127.0.0.1:0"});
+  auto& app = u.app();
+  app.wait_ready(1);
+  auto before = u.shape();
+  auto runs = u.runs();
+  struct row {
+    const char* way;
+    int code;
+    const char* event;
+    const char* words;
+  };
+  // It is ended when it does not leave; the new one goes on, for a second, or is gone by then.
+  for (auto& r : {row{"dies", 0, "upgrade.rolled_back", "SIGKILL"},
+                  row{"promises", 9, "upgrade.failed", "exit 6"}}) {
+    u.install_unfit("hangs");
+    test::process asked({TEST_PREFORK, "upgrade", "--control", app.control()});
+    app.wait_for("upgrade.started");
+    BOOST_REQUIRE(::kill(u.pid_of(), SIGSTOP) == 0);
+    u.tell_unfit(r.way);
+    auto told = asked.finish();
+    BOOST_TEST(told.code == r.code, told.err);
+    auto ended = app.wait_for(r.event);
+    BOOST_TEST(ended.at("text").as_string().find(r.words) != json::string::npos);
+    BOOST_TEST(u.runs() == runs);
+    BOOST_TEST(u.shape() == before);
+  }
+  u.end();
+}
+
 BOOST_AUTO_TEST_CASE(a_stop_goes_before_an_upgrade) {
   upgradable u({"-w", "1", "-b", "127.0.0.1:0"});
   auto& app = u.app();

@@ -10,6 +10,8 @@
 #include <string>
 
 #include "keeper_client.hpp"
+#include "kernel/descriptors.hpp"
+#include "kernel/sockets.hpp"
 #include "supervisor/run.hpp"
 
 namespace {
@@ -27,6 +29,21 @@ int answer(bool readable) {
     if (!readable) throw std::runtime_error("the state is not for me");
   });
   return 4;
+}
+
+/// Says that it could go on, and ends.
+int promise() {
+  auto link = *supervisor::take_keeper_link();
+  supervisor::keeper_wire::record said;
+  supervisor::kernel::unique_fd state;
+  using supervisor::kernel::received;
+  while (supervisor::kernel::receive_record(link.socket.get(), &said, sizeof said, state) ==
+         received::nothing)
+    supervisor::kernel::wait_readable(link.socket.get(), std::chrono::hours(1));
+  said.what = supervisor::keeper_wire::kind::prepared;
+  supervisor::kernel::send_packet(link.socket.get(),
+                                  {reinterpret_cast<const char*>(&said), sizeof said});
+  return 6;
 }
 
 /// Goes on in earnest, for a second.
@@ -47,12 +64,14 @@ int serve(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Until it is told another way.
+  while (way() == "hangs") ::usleep(10'000);
   auto how = way();
   if (how == "exits") return 3;
-  while (how == "hangs") ::pause();
   auto as_keeper = supervisor::keeper_role(argc, argv);
   if (as_keeper) return *as_keeper;
   try {
+    if (how == "promises") return promise();
     return how == "dies" ? serve(argc, argv) : answer(how == "leaves");
   } catch (const std::exception&) {
     return 5;

@@ -33,8 +33,13 @@ class upgradable {
     std::filesystem::rename(path() + ".new", path());
   }
   void install_unfit(const char* way) const {
-    std::ofstream(place_ / "way") << way;
+    tell_unfit(way);
     install(TEST_UNFIT_PROGRAM);
+  }
+  /// One that hangs goes on in that way.
+  void tell_unfit(const char* way) const {
+    std::ofstream(place_ / "way.new") << way;
+    std::filesystem::rename(place_ / "way.new", place_ / "way");
   }
 
   pid_t pid_of(const std::string& name = "prefork-master") const {

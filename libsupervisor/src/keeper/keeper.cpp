@@ -328,9 +328,11 @@ void keeper::tell() noexcept {
     if (place.tell_end && !send(master_, about)) return;
     place.tell_end = false;
   }
-  if (tell_upgraded_ && !send(master_, upgraded_)) return;
-  tell_upgraded_ = false;
-  if (settled_) upgraded_.pid = 0;  // no news any more
+  if (tell_upgraded_) {
+    if (!send(master_, upgraded_)) return;
+    tell_upgraded_ = false;
+    if (settled_) upgraded_.pid = 0;  // no news any more
+  }
   if (tell_go_) {
     last_record_.what = kind::go;
     last_record_.count = deaths_;

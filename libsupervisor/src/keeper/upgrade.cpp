@@ -16,6 +16,9 @@ using keeper_wire::upgrade_result;
 
 namespace {
 
+/// For a candidate that has hung up.
+constexpr auto last_words = std::chrono::seconds(1);
+
 keeper_wire::process_end failure(int error) { return {0, error, 0, 0, 0}; }
 
 }  // namespace
@@ -51,9 +54,9 @@ void keeper::hear_candidate() noexcept {
     candidate_error_ = static_cast<int>(said.count);
   }
   if (got != kernel::received::end || !candidate_.socket) return;
-  // It will never say more; its death tells how it ended.
+  // It will never say more; its death tells how it ended, and it may have words for that on stderr.
   candidate_.socket.reset();
-  kernel::send_signal(candidate_.pidfd.get(), SIGKILL);
+  if (!leaving_) candidate_deadline_ = later(now(), last_words);
 }
 
 /// From here on signals wait for the next one.
@@ -78,7 +81,7 @@ void keeper::on_candidate_deadline() noexcept {
   if (leaving_) {
     kernel::send_signal(master_.pidfd.get(), SIGKILL);  // what it knows is held
   } else {
-    candidate_fault_ = upgrade_result::late;
+    if (candidate_.socket) candidate_fault_ = upgrade_result::late;
     kernel::send_signal(candidate_.pidfd.get(), SIGKILL);
   }
 }
@@ -110,7 +113,7 @@ void keeper::end_upgrade(upgrade_result how, const keeper_wire::process_end& end
   upgraded_.pid = 1;
   upgraded_.count = static_cast<std::uint32_t>(how);
   upgraded_.end = end;
-  tell_upgraded_ = true;
+  tell_upgraded_ = !leaving_;  // else it is for the next one
 }
 
 void keeper::go_on_with_trial() noexcept {
